@@ -1,0 +1,130 @@
+"""What the engine asks of the world, and the port through which a host answers.
+
+The engine is a generator. It yields an effect and receives the result; it never waits, reads a clock or calls a model
+itself. An effect is a small frozen class that knows its result type, so that ``reply = yield from CallModel(...)`` is
+typed. The list is closed: drivers end their dispatch in ``assert_never``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+
+if TYPE_CHECKING:
+    from router_core.events import Event
+    from router_core.types import Failed, Model, Reply
+
+R = TypeVar("R")
+P_contra = TypeVar("P_contra", contravariant=True)
+C = TypeVar("C")
+
+
+class _Effect(Generic[R]):
+    """A request to the world; ``yield from effect`` has type ``R``."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> Generator[Effect, Any, R]:
+        return cast("R", (yield cast("Effect", self)))
+
+
+class Voice(Enum):
+    """How an attempt may speak while it streams."""
+
+    HELD = "held"
+    """Nothing is shown before the answer is accepted."""
+    PREFIX = "prefix"
+    """The first tokens are held and judged; ``Resume`` then lets the rest speak live."""
+    LIVE = "live"
+    """Nothing can reject the answer any more: every chunk is shown at once."""
+
+
+class Timed(NamedTuple):
+    """The result of a call: what came, after how many seconds, and when the first chunk of a stream did.
+
+    ``spoken`` says that a part was already shown, ``complete`` is False for the judged beginning of a stream,
+    ``partial`` is what had arrived of a stream that failed.
+    """
+
+    result: Reply | Failed
+    seconds: float
+    first_token_s: float | None = None
+    spoken: bool = False
+    complete: bool = True
+    partial: Reply | None = None
+
+
+@dataclass(frozen=True)
+class CallModel(_Effect[Timed]):
+    """Call one model with the request's payload. ``note`` is what the model is told of the answer it replaces."""
+
+    model: Model
+    voice: Voice
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Resume(_Effect[Timed]):
+    """Show the beginning that was held by ``Voice.PREFIX`` and let the rest of the stream speak live."""
+
+
+@dataclass(frozen=True)
+class Tell(_Effect[None]):
+    """Tell the observers."""
+
+    event: Event
+
+
+@dataclass(frozen=True)
+class Await(_Effect[Any]):
+    """Await what a user's own policy or verifier returned. ``what`` names it in the error of a sync driver."""
+
+    awaitable: Awaitable[Any]
+    what: str
+
+
+Effect: TypeAlias = CallModel | Resume | Tell | Await
+Flow: TypeAlias = Generator[Effect, Any, R]
+
+
+class Host(Protocol[P_contra, C]):
+    """A framework or SDK that calls models. ``P`` is its payload (the native messages), ``C`` its stream chunk.
+
+    The call methods raise what they like; ``failed`` sorts it. ``join`` must take any beginning of a stream and never
+    raise: a cut stream is booked with it. ``replay`` yields chunks whose joined text equals the reply's.
+    """
+
+    def call(self, effect: CallModel, payload: P_contra) -> Reply:
+        """One answer, not streamed."""
+        ...
+
+    async def acall(self, effect: CallModel, payload: P_contra) -> Reply:
+        """One answer, not streamed."""
+        ...
+
+    def open_stream(self, effect: CallModel, payload: P_contra) -> Iterator[C]:
+        """The chunks of one answer. If the iterator has ``close``, closing it frees the connection."""
+        ...
+
+    def aopen_stream(self, effect: CallModel, payload: P_contra) -> AsyncIterator[C]:
+        """The chunks of one answer. If the iterator has ``aclose``, closing it frees the connection."""
+        ...
+
+    def join(self, chunks: Sequence[C]) -> Reply:
+        """The reply that these chunks make."""
+        ...
+
+    def replay(self, reply: Reply) -> Iterator[C]:
+        """Chunks that say a reply that was not streamed."""
+        ...
+
+    def shows(self, chunk: C) -> int:
+        """How many characters a chunk shows (text, refusal, tool call): 0 if it carries only a role, a finish reason
+        or the usage. What shows nothing does not commit a stream to its model."""
+        ...
+
+    def failed(self, error: Exception) -> Failed | None:
+        """What an exception of a call means; None lets it through (a framework's own control flow)."""
+        ...

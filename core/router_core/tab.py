@@ -1,0 +1,111 @@
+"""The running account of one request, from its first call to its receipt."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from router_core.constraints import Outlook
+from router_core.effects import Timed
+from router_core.errors import AnswersRejected, NoFeasibleModel
+from router_core.records import Attempt, AttemptOutcome, Decision, Receipt, ReceiptOutcome
+from router_core.tokens import expected_input_tokens, expected_tokens
+from router_core.types import Failed, Model, Reply, RequestView, Usage, Verdict
+
+_ERROR_LENGTH = 200
+
+
+@dataclass(slots=True)
+class Tab:
+    """What is known of a running request. Belongs to one call: the engine writes it, its driver closes it.
+
+    ``in_flight`` is the model being called and ``arrived`` what came of it and is not booked yet: should the request be
+    cut off now, that call is booked as cancelled.
+    """
+
+    request: RequestView
+    outlook: Outlook
+    request_id: str = field(default_factory=lambda: os.urandom(16).hex())
+    decision: Decision | None = None
+    attempts: list[Attempt] = field(default_factory=list)
+    in_flight: Model | None = None
+    arrived: Timed | None = None
+    reply: Reply | None = None
+    receipt: Receipt | None = None
+
+    def book(self, model: Model, timed: Timed, outcome: AttemptOutcome, verdict: Verdict | None = None) -> Attempt:
+        """Enter the attempt that was in flight."""
+        result = timed.result
+        failed = result if isinstance(result, Failed) else None
+        usage = self._usage(timed)
+        # Nothing used costs nothing, whether or not the price is known.
+        used = usage.input_tokens or usage.output_tokens
+        cost = self.outlook.prices.cost(model, usage) if used else None
+        attempt = Attempt(
+            number=len(self.attempts) + 1,
+            model=model.name,
+            provider=model.provider,
+            outcome=outcome,
+            latency_s=timed.seconds,
+            first_token_s=timed.first_token_s,
+            usage=usage,
+            cost_nano=cost.nano if cost else None if used else 0,
+            price_version=cost.price_version if cost else None,
+            verdict=verdict,
+            failure=failed.kind if failed else None,
+            error=_short(failed.error) if failed else None,
+        )
+        self.attempts.append(attempt)
+        self.in_flight = self.arrived = None
+        if failed is None and outcome is not AttemptOutcome.CANCELLED:
+            self.outlook.observations.add(model.name, timed.seconds, None if usage.estimated else usage.output_tokens)
+        return attempt
+
+    def _usage(self, timed: Timed) -> Usage:
+        result = timed.result
+        if isinstance(result, Reply):
+            return result.usage or self._estimated(result)
+        if timed.partial is not None:
+            return timed.partial.usage or self._estimated(timed.partial)
+        return self._estimated(None) if result.may_be_billed else Usage()
+
+    def _estimated(self, reply: Reply | None) -> Usage:
+        said = "" if reply is None else reply.text + "".join(call.name + call.arguments for call in reply.tool_calls)
+        return Usage(
+            input_tokens=expected_input_tokens(self.request), output_tokens=expected_tokens(said), estimated=True
+        )
+
+    def cut_off(self, seconds: float, partial: Reply | None) -> None:
+        """Book the call in flight, if there is one, as cancelled: its input at least was spent."""
+        if self.in_flight is not None:
+            timed = self.arrived or Timed(partial or Reply(text=""), seconds)
+            self.book(self.in_flight, timed, AttemptOutcome.CANCELLED)
+
+    def close(self, seconds: float, error: BaseException | None) -> Receipt:
+        """The receipt. ``error`` is what ended the request, if not an answer."""
+        if error is None:
+            outcome = ReceiptOutcome.ANSWERED
+        elif isinstance(error, NoFeasibleModel):
+            outcome = ReceiptOutcome.REFUSED
+        elif isinstance(error, AnswersRejected):
+            outcome = ReceiptOutcome.REJECTED
+        elif isinstance(error, Exception):
+            outcome = ReceiptOutcome.FAILED
+        else:
+            outcome = ReceiptOutcome.CANCELLED
+        self.receipt = Receipt(
+            request_id=self.request_id,
+            outcome=outcome,
+            decision=self.decision,
+            attempts=tuple(self.attempts),
+            latency_s=seconds,
+            session=self.request.session,
+            call_site=self.request.call_site,
+            tags=self.request.tags,
+        )
+        return self.receipt
+
+
+def _short(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}".replace("\n", " ")
+    return text if len(text) <= _ERROR_LENGTH else text[: _ERROR_LENGTH - 1] + "…"
