@@ -1,0 +1,298 @@
+"""What the four drivers share: performing effects, listening to streams, and settling the account once.
+
+Everything that differs between sync and async stands here in pairs of a few lines; the drivers themselves are in
+``drive.py``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Generic, NamedTuple, Self, TypeVar
+
+from router_core.effects import Await, CallModel, Flow, Host, Resume, Tell, Timed, Voice
+from router_core.errors import AsyncInSyncCall, RouterError
+from router_core.events import Observer, Settled
+from router_core.tab import Tab
+from router_core.tokens import BYTES_PER_TOKEN
+from router_core.types import Failed, Reply
+
+P = TypeVar("P")
+C = TypeVar("C")
+
+
+class World(NamedTuple, Generic[P, C]):
+    """What a driver needs for one request beside the flow. ``clock`` counts seconds from any start;
+    ``prefix_tokens`` is how much of a stream ``Voice.PREFIX`` holds back."""
+
+    host: Host[P, C]
+    payload: P
+    clock: Callable[[], float]
+    observers: tuple[Observer, ...] = ()
+    prefix_tokens: int = 0
+
+
+_NOTHING = Reply(text="")
+
+
+class _Guard:
+    """The one place where a host's exception becomes a value. What ``host.failed`` does not sort is let through, and
+    so is everything that is no ``Exception``: cancellation unwinds."""
+
+    __slots__ = ("_host", "failed", "reply")
+
+    def __init__(self, host: Host[Any, Any]) -> None:
+        self._host = host
+        self.failed: Failed | None = None
+        self.reply: Reply = _NOTHING
+
+    @property
+    def result(self) -> Reply | Failed:
+        """What came of the call."""
+        return self.failed or self.reply
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> bool:
+        if isinstance(error, Exception):
+            self.failed = self._host.failed(error)
+        return self.failed is not None
+
+
+class _Heard(Generic[C]):
+    """What was heard of one stream, and what of it may be shown. ``timed`` is set when the stream has ended, failed,
+    or said enough for its beginning to be judged."""
+
+    def __init__(self, world: World[Any, C], voice: Voice) -> None:
+        self._world = world
+        self._started = world.clock()
+        self._live = voice is Voice.LIVE
+        self._said = 0
+        self._shown = 0
+        self._first_s: float | None = None
+        self.chunks: list[C] = []
+        self.timed: Timed | None = None
+
+    def hear(self, chunk: C) -> None:
+        """Take in one chunk."""
+        self.chunks.append(chunk)
+        said = self._world.host.shows(chunk)
+        if said and not self._said:
+            self._first_s = self._world.clock() - self._started
+        self._said += said
+        if not self._live and said and self._said >= self._world.prefix_tokens * BYTES_PER_TOKEN:
+            self._settle(self.reply(), complete=False)
+
+    def ready(self) -> Iterable[C]:
+        """The chunks that may be shown now and were not yet. Nothing is shown before there is something to see."""
+        if not (self._live and self._said):
+            return ()
+        fresh = self.chunks[self._shown :]
+        self._shown = len(self.chunks)
+        return fresh
+
+    def release(self) -> None:
+        """Let what was held and all that follows be shown."""
+        self._live = True
+        self.timed = None
+
+    def end(self, failed: Failed | None) -> None:
+        """The stream is over, with a failure or without."""
+        self._settle(failed or self.reply(), complete=True)
+
+    def reply(self) -> Reply:
+        """What was heard so far."""
+        return self._world.host.join(self.chunks)
+
+    def unsaid(self) -> Iterable[C]:
+        """The chunks that were never shown."""
+        return self.chunks[self._shown :]
+
+    def _settle(self, result: Reply | Failed, *, complete: bool) -> None:
+        self.timed = Timed(
+            result,
+            self._world.clock() - self._started,
+            self._first_s,
+            spoken=self._shown > 0,
+            complete=complete,
+            partial=self.reply() if isinstance(result, Failed) and self.chunks else None,
+        )
+
+
+class Account(Generic[P, C]):
+    """One request's dealings with the world. As a context manager it settles the account exactly once.
+
+    On leaving, the flow is closed, a call in flight is booked as cancelled with what is known to be spent, the receipt
+    is written on the tab and on a ``RouterError``, and observers are told.
+    """
+
+    __slots__ = ("_async_chunks", "_called", "_flow", "_heard", "_started", "_sync_chunks", "_tab", "_world")
+
+    def __init__(self, flow: Flow[Any], tab: Tab, world: World[P, C]) -> None:
+        self._flow = flow
+        self._tab = tab
+        self._world = world
+        self._started = self._called = world.clock()
+        self._heard: _Heard[C] | None = None
+        self._sync_chunks: Iterator[C] | None = None
+        self._async_chunks: AsyncIterator[C] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
+        self._close_stream()
+        self._flow.close()
+        now = self._world.clock()
+        self._tab.cut_off(now - self._called, self._heard.reply() if self._heard else None)
+        receipt = self._tab.close(now - self._started, error)
+        if isinstance(error, RouterError):
+            error.receipt = receipt
+        for observer in self._world.observers:
+            _forget(observer(Settled(receipt.request_id, receipt)))
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            await self.aclose_stream()
+        finally:
+            self.__exit__(kind, error, trace)
+
+    # Calls in one piece.
+
+    def call(self, effect: CallModel) -> Timed:
+        """Perform ``CallModel`` without streaming."""
+        if self._heard is not None:
+            self._close_stream()
+            self._heard = None
+        self._called = self._world.clock()
+        with _Guard(self._world.host) as guard:
+            guard.reply = self._world.host.call(effect, self._world.payload)
+        return Timed(guard.result, self._world.clock() - self._called)
+
+    async def acall(self, effect: CallModel) -> Timed:
+        """Perform ``CallModel`` without streaming."""
+        if self._heard is not None:
+            await self.aclose_stream()
+            self._heard = None
+        self._called = self._world.clock()
+        with _Guard(self._world.host) as guard:
+            guard.reply = await self._world.host.acall(effect, self._world.payload)
+        return Timed(guard.result, self._world.clock() - self._called)
+
+    # The small effects.
+
+    def perform(self, effect: Tell | Await) -> Any:
+        """Perform an effect that calls no model; what must be awaited is an error."""
+        if isinstance(effect, Await):
+            _forget(effect.awaitable)
+            raise AsyncInSyncCall(effect.what)
+        for observer in self._world.observers:
+            told = observer(effect.event)
+            if told is not None:
+                _forget(told)
+                raise AsyncInSyncCall(f"the observer {observer!r}")
+        return None
+
+    async def aperform(self, effect: Tell | Await) -> Any:
+        """Perform an effect that calls no model."""
+        if isinstance(effect, Await):
+            return await effect.awaitable
+        for observer in self._world.observers:
+            told = observer(effect.event)
+            if told is not None:
+                await told
+        return None
+
+    # Streams.
+
+    def speak(self, effect: CallModel | Resume) -> Generator[C]:
+        """Open a stream, or go on with the one whose beginning was judged; yield what may be shown. ``timed`` then
+        holds the result."""
+        heard = self._listen(effect)
+        if isinstance(effect, CallModel):
+            self._close_stream()
+            with _Guard(self._world.host) as guard:
+                self._sync_chunks = iter(self._world.host.open_stream(effect, self._world.payload))
+            if guard.failed:
+                heard.end(guard.failed)
+        yield from heard.ready()
+        while heard.timed is None and self._sync_chunks is not None:
+            with _Guard(self._world.host) as guard:
+                for chunk in self._sync_chunks:
+                    heard.hear(chunk)
+                    break
+                else:
+                    heard.end(None)
+            if guard.failed:
+                heard.end(guard.failed)
+            yield from heard.ready()
+
+    async def aspeak(self, effect: CallModel | Resume) -> AsyncGenerator[C]:
+        """Like ``speak``, without blocking the event loop."""
+        heard = self._listen(effect)
+        if isinstance(effect, CallModel):
+            await self.aclose_stream()
+            with _Guard(self._world.host) as guard:
+                self._async_chunks = aiter(self._world.host.aopen_stream(effect, self._world.payload))
+            if guard.failed:
+                heard.end(guard.failed)
+        for chunk in heard.ready():
+            yield chunk
+        while heard.timed is None and self._async_chunks is not None:
+            with _Guard(self._world.host) as guard:
+                async for chunk in self._async_chunks:
+                    heard.hear(chunk)
+                    break
+                else:
+                    heard.end(None)
+            if guard.failed:
+                heard.end(guard.failed)
+            for chunk in heard.ready():
+                yield chunk
+
+    @property
+    def timed(self) -> Timed:
+        """The result of the stream that was listened to."""
+        if self._heard is None or self._heard.timed is None:
+            raise RuntimeError("no stream was listened to")
+        return self._heard.timed
+
+    def unsaid(self, reply: Reply) -> Iterable[C]:
+        """The chunks of the accepted answer that were not shown while it was streamed (or that it was never
+        streamed as)."""
+        return self._world.host.replay(reply) if self._heard is None else self._heard.unsaid()
+
+    async def aclose_stream(self) -> None:
+        """Free the connection of a stream that is not listened to any more."""
+        chunks, self._async_chunks = self._async_chunks, None
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            with _Guard(self._world.host):
+                await close()
+
+    def _listen(self, effect: CallModel | Resume) -> _Heard[C]:
+        if isinstance(effect, Resume) and self._heard is not None:
+            self._heard.release()
+        elif isinstance(effect, CallModel):
+            self._called = self._world.clock()
+            self._heard = _Heard(self._world, effect.voice)
+        if self._heard is None:
+            raise RuntimeError("Resume before any stream was opened")
+        return self._heard
+
+    def _close_stream(self) -> None:
+        chunks, self._sync_chunks = self._sync_chunks, None
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            with _Guard(self._world.host):
+                close()
+
+
+def _forget(awaitable: object) -> None:
+    if inspect.iscoroutine(awaitable):
+        awaitable.close()
