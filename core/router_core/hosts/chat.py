@@ -70,6 +70,22 @@ def replay_reply(reply: Reply) -> Iterator[Chunk]:
     yield Chunk(finish_reason=reply.finish_reason, usage=reply.usage, model_id=reply.model_id, native=reply.native)
 
 
+class ChunkHost:
+    """The part of a host that its chunks decide, whoever calls the models."""
+
+    def join(self, chunks: Sequence[Chunk]) -> Reply:
+        """The reply that these chunks make."""
+        return join_chunks(chunks)
+
+    def replay(self, reply: Reply) -> Iterator[Chunk]:
+        """Chunks that say a reply that was not streamed."""
+        return replay_reply(reply)
+
+    def shows(self, chunk: Chunk) -> int:
+        """How many characters a chunk shows."""
+        return shows(chunk)
+
+
 def join_chunks(chunks: Sequence[Chunk]) -> Reply:
     """The reply that any beginning of a stream makes. Of usage, finish reason and native object the last one told
     counts, because servers that tell usage with every chunk tell a running total. Never raises."""

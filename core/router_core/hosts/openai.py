@@ -7,14 +7,14 @@ from typing import Any
 
 from router_core.effects import CallModel
 from router_core.hosts.answers import StreamReader, read_reply
-from router_core.hosts.chat import ChatPayload, Chunk, join_chunks, replay_reply, shows
+from router_core.hosts.chat import ChatPayload, Chunk, ChunkHost
 from router_core.hosts.clients import Clients, sdk
 from router_core.hosts.failures import said_by, sort_failure
 from router_core.registry import Endpoint
 from router_core.types import Failed, Model, Reply
 
 
-class OpenAIHost:
+class OpenAIHost(ChunkHost):
     """Calls models at OpenAI-compatible endpoints. One object serves all threads and event loops.
 
     Keys are read from the environment on the first call of an endpoint. Its time-out bounds the wait for each piece of
@@ -76,18 +76,6 @@ class OpenAIHost:
             async for event in stream:
                 yield reader.read(event)
         reader.end()
-
-    def join(self, chunks: Sequence[Chunk]) -> Reply:
-        """The reply that these chunks make."""
-        return join_chunks(chunks)
-
-    def replay(self, reply: Reply) -> Iterator[Chunk]:
-        """Chunks that say a reply that was not streamed."""
-        return replay_reply(reply)
-
-    def shows(self, chunk: Chunk) -> int:
-        """How many characters a chunk shows."""
-        return shows(chunk)
 
     def failed(self, error: Exception) -> Failed | None:
         """What an exception of a call means; None for errors of the program and of its configuration."""

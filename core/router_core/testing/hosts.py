@@ -11,7 +11,7 @@ from typing import Any, Self, TypeAlias
 
 from router_core.effects import CallModel, Voice
 from router_core.errors import RouterError
-from router_core.hosts.chat import ChatPayload, Chunk, join_chunks, replay_reply, shows
+from router_core.hosts.chat import ChatPayload, Chunk, ChunkHost, replay_reply
 from router_core.tokens import expected_tokens
 from router_core.types import Failed, FailureKind, Model, Price, Reply, Usage
 
@@ -46,7 +46,7 @@ class ScriptedCall:
     note: str | None
 
 
-class ScriptedHost:
+class ScriptedHost(ChunkHost):
     """Answers by ``script(effect, payload)``; ``effect.model`` is the model. ``calls`` lists what was asked.
 
     A text gets the usage that its length suggests (about four bytes a token); a ``Reply`` keeps its own. An async
@@ -90,18 +90,6 @@ class ScriptedHost:
         for chunk in self._pieces(await self._async(effect, payload), payload):
             yield chunk
             await asyncio.sleep(0)
-
-    def join(self, chunks: Sequence[Chunk]) -> Reply:
-        """The reply that these chunks make."""
-        return join_chunks(chunks)
-
-    def replay(self, reply: Reply) -> Iterator[Chunk]:
-        """The reply as chunks."""
-        return replay_reply(reply)
-
-    def shows(self, chunk: Chunk) -> int:
-        """How many characters a chunk shows."""
-        return shows(chunk)
 
     def failed(self, error: Exception) -> Failed | None:
         """``Broken`` as it says; time-outs and connection errors by their kind. A ``RouterError`` is let through."""
