@@ -47,11 +47,6 @@ class _Guard:
         self.failed: Failed | None = None
         self.reply: Reply = _NOTHING
 
-    @property
-    def result(self) -> Reply | Failed:
-        """What came of the call."""
-        return self.failed or self.reply
-
     def __enter__(self) -> Self:
         return self
 
@@ -143,7 +138,8 @@ class Account(Generic[P, C]):
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> None:
-        self._close_stream()
+        if self._sync_chunks is not None:
+            self._close_stream()
         self._flow.close()
         now = self._world.clock()
         self._tab.cut_off(now - self._called, self._heard.reply() if self._heard else None)
@@ -172,7 +168,7 @@ class Account(Generic[P, C]):
         self._called = self._world.clock()
         with _Guard(self._world.host) as guard:
             guard.reply = self._world.host.call(effect, self._world.payload)
-        return Timed(guard.result, self._world.clock() - self._called)
+        return Timed(guard.failed or guard.reply, self._world.clock() - self._called)
 
     async def acall(self, effect: CallModel) -> Timed:
         """Perform ``CallModel`` without streaming."""
@@ -182,7 +178,7 @@ class Account(Generic[P, C]):
         self._called = self._world.clock()
         with _Guard(self._world.host) as guard:
             guard.reply = await self._world.host.acall(effect, self._world.payload)
-        return Timed(guard.result, self._world.clock() - self._called)
+        return Timed(guard.failed or guard.reply, self._world.clock() - self._called)
 
     # The small effects.
 

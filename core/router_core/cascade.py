@@ -49,14 +49,14 @@ def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool
         tab.in_flight = model
         if observed:
             yield from Tell(Called(tab.request_id, len(tab.attempts) + 1, model.name))
-        tab.arrived = timed = yield from CallModel(model, ask.voice(), ask.note)
+        tab.arrived = timed = yield from CallModel(model, ask.next_voice(), ask.note)
         if timed.complete:
             verdict = yield from _judge(rules.verifiers, tab.request, timed.result)
         else:
             timed, verdict = yield from _judge_beginning(rules, tab, timed)
         if isinstance(timed.result, Failed):
             event = ask.fall_back(tab.book(model, timed, AttemptOutcome.FAILED), timed, timed.result)
-        elif verdict.accepted or timed.spoken or ask.serves_anything():
+        elif verdict.accepted or timed.spoken or ask.final:
             outcome = AttemptOutcome.ACCEPTED if verdict.accepted else AttemptOutcome.SERVED
             attempt = tab.book(model, timed, outcome, verdict)
             tab.reply = timed.result
@@ -143,7 +143,7 @@ def _reason(request: RequestView, choice: Choice, *, start: str, alone: bool) ->
 class _Ask:
     """Where a request stands: the ladder, how many calls are left, and what follows from both."""
 
-    __slots__ = ("_limit", "_mode", "_observed", "_serve", "_tab", "_tell_why", "_verified", "ladder", "note")
+    __slots__ = ("_limit", "_mode", "_observed", "_serve", "_tab", "_tell_why", "_verified", "final", "ladder", "note")
 
     def __init__(self, rules: Rules, tab: Tab, decision: Decision, mode: StreamMode, *, observed: bool) -> None:
         settings = rules.outlook.settings
@@ -155,23 +155,18 @@ class _Ask:
         self._tell_why = settings.tell_why
         self._limit = tab.request.constraints.max_attempts or settings.max_attempts
         self.note: str | None = None
+        self.final = False
         models = rules.registry.by_name
         self.ladder = Ladder(
             [models[name] for name in decision.ladder], [models[name] for name in decision.fallbacks], settings.retries
         )
 
-    def _last(self) -> bool:
-        """Whether no other answer can replace that of the coming (or running) call."""
-        # An attempt counts once it is booked, so the one that is being made is not among them yet.
-        return not self.ladder.can_climb or len(self._tab.attempts) + 1 == self._limit
-
-    def serves_anything(self) -> bool:
-        """Whether the running call's answer is served even if a verifier dislikes it."""
-        return self._serve and self._last()
-
-    def voice(self) -> Voice:
-        """How the coming call may speak."""
-        if self._mode == "commit" or not self._verified or self.serves_anything():
+    def next_voice(self) -> Voice:
+        """How the coming call may speak. ``final`` is then whether its answer is served even if a verifier dislikes it,
+        because nothing can replace it."""
+        last = not self.ladder.can_climb or len(self._tab.attempts) + 1 == self._limit
+        self.final = last and self._serve
+        if self.final or self._mode == "commit" or not self._verified:
             return Voice.LIVE
         return Voice.PREFIX if self._mode == "prefix" else Voice.HELD
 

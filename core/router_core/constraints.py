@@ -25,15 +25,15 @@ class Outlook:
     observations: Observations
     settings: Settings
 
-    def candidate(self, model: Model, request: RequestView) -> Candidate:
-        """The model with the cost and latency to expect of one answer."""
+    def candidate(self, model: Model, request: RequestView, input_tokens: int) -> Candidate:
+        """The model with the cost and latency to expect of one answer to that many input tokens."""
         latency_s, output = self.observations.of(model.name)
         output = output or self.settings.expected_output_tokens
         if request.max_tokens is not None and request.max_tokens < output:
             output = request.max_tokens
         if model.max_output_tokens is not None and model.max_output_tokens < output:
             output = model.max_output_tokens
-        cost = self.prices.text_cost(model, expected_input_tokens(request), output)
+        cost = self.prices.text_cost(model, input_tokens, output)
         return Candidate(model, cost, model.latency_s if latency_s is None else latency_s)
 
 
@@ -45,8 +45,9 @@ def feasible(request: RequestView, models: Iterable[Model], outlook: Outlook) ->
     allowed: list[Candidate] = []
     refusals: list[Refusal] = []
     checks = _checks(request)
+    input_tokens = expected_input_tokens(request)
     for model in models:
-        candidate = outlook.candidate(model, request)
+        candidate = outlook.candidate(model, request, input_tokens)
         objection = None
         for check in checks:
             objection = check(request, candidate, outlook)

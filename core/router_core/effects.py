@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from router_core.events import Event
@@ -27,7 +27,8 @@ class _Effect(Generic[R]):
     __slots__ = ()
 
     def __iter__(self) -> Generator[Effect, Any, R]:
-        return cast("R", (yield cast("Effect", self)))
+        result: R = yield self  # type: ignore[misc]  # every subclass is in the union Effect
+        return result
 
 
 class Voice(Enum):
@@ -56,7 +57,7 @@ class Timed(NamedTuple):
     partial: Reply | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CallModel(_Effect[Timed]):
     """Call one model with the request's payload. ``note`` is what the model is told of the answer it replaces."""
 
@@ -65,19 +66,19 @@ class CallModel(_Effect[Timed]):
     note: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Resume(_Effect[Timed]):
     """Show the beginning that was held by ``Voice.PREFIX`` and let the rest of the stream speak live."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tell(_Effect[None]):
     """Tell the observers."""
 
     event: Event
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Await(_Effect[Any]):
     """Await what a user's own policy or verifier returned. ``what`` names it in the error of a sync driver."""
 

@@ -83,7 +83,8 @@ class Tab:
 
     def close(self, seconds: float, error: BaseException | None) -> Receipt:
         """The receipt. ``error`` is what ended the request, if not an answer."""
-        if error is None:
+        # Who stops reading while an accepted answer is replayed has been answered.
+        if error is None or (self.reply is not None and not isinstance(error, Exception)):
             outcome = ReceiptOutcome.ANSWERED
         elif isinstance(error, NoFeasibleModel):
             outcome = ReceiptOutcome.REFUSED

@@ -10,7 +10,7 @@ import pytest
 
 from router_core import Router, RouterError, Settings, StreamBroken, Verdict
 from router_core.effects import CallModel
-from router_core.hosts.chat import ChatPayload
+from router_core.hosts.chat import ChatPayload, Chunk
 from router_core.records import AttemptOutcome, ReceiptOutcome
 from router_core.testing import Broken, EventLog, ScriptedHost, scripted_model
 from router_core.types import FailureKind, Reply, RequestView
@@ -154,6 +154,47 @@ async def test_cancelling_a_task_books_the_input(router_of: Make, log: EventLog)
     assert receipt.outcome is ReceiptOutcome.CANCELLED
     assert receipt.usage.input_tokens > 0
     assert receipt.cost_nano
+
+
+async def test_cancelling_a_task_that_reads_a_stream_books_what_was_said(router_of: Make, log: EventLog) -> None:
+    class Stalling(ScriptedHost):
+        async def aopen_stream(self, effect: CallModel, payload: ChatPayload) -> Any:
+            yield Chunk(text=GOOD)
+            begun.set()
+            await asyncio.Event().wait()
+
+    begun = asyncio.Event()
+    shown: list[str] = []
+
+    async def read() -> None:
+        async for chunk in router_of(Stalling.saying({}), models=[WEAK]).astream("What is it?"):
+            shown.append(chunk.text)  # noqa: PERF401 - what came before the cancellation counts
+
+    task = asyncio.create_task(read())
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (receipt,) = log.receipts
+    assert shown == [GOOD]
+    assert receipt.outcome is ReceiptOutcome.CANCELLED
+    assert receipt.usage.output_tokens > 0
+
+
+@pytest.mark.parametrize("driver", ["stream", "astream"], indirect=True)
+async def test_stopping_while_an_accepted_answer_is_replayed_is_no_cancellation(
+    driver: Any, router_of: Make, log: EventLog
+) -> None:
+    router = router_of(ScriptedHost.saying({"weak": GOOD}))
+    if driver.is_async:
+        async with router.astream("What is it?") as stream:
+            await anext(stream)
+    else:
+        with router.stream("What is it?") as stream:
+            next(stream)
+    (receipt,) = log.receipts
+    assert receipt.outcome is ReceiptOutcome.ANSWERED
+    assert receipt.model == "weak"
 
 
 def test_interrupting_a_sync_call_books_the_input(router_of: Make, log: EventLog) -> None:
