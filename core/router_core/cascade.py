@@ -30,6 +30,10 @@ class Rules:
     verifiers: tuple[Verifier, ...]
     outlook: Outlook
 
+    def with_verifiers(self, *verifiers: Verifier) -> Rules:
+        """The same rules with other verifiers."""
+        return Rules(self.registry, self.policy, verifiers, self.outlook)
+
 
 def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool = False) -> Flow[Reply]:
     """Answer the request of ``tab`` and keep its account there.

@@ -82,6 +82,7 @@ class StreamBroken(RouterError):
     def __init__(self, model: str, text: str, why: str) -> None:
         self.model = model
         self.text = text
+        self.why = why
         super().__init__(f"the stream of {model} broke off after {len(text)} characters: {why}")
 
 

@@ -64,18 +64,11 @@ class Router:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         registry = models if isinstance(models, Registry) else Registry.of(models)
-        self.prices = PriceBook(lambda: datetime.now(UTC))
-        self.observations = Observations()
         self.settings = settings
-        self.constraints = _resolved(constraints, registry)
+        self.constraints = resolved(constraints, registry)
         self._observers = tuple(observers)
         self._clock = clock
-        self._rules = Rules(
-            registry=registry,
-            policy=policy or DifficultyPolicy(),
-            verifiers=default_verifiers() if verifiers is None else tuple(as_verifier(v) for v in verifiers),
-            outlook=Outlook(self.prices, self.observations, settings),
-        )
+        self._rules = make_rules(registry, policy=policy, verifiers=verifiers, settings=settings)
         self._host = host or _openai_host(registry)
 
     @classmethod
@@ -102,6 +95,11 @@ class Router:
     def registry(self) -> Registry:
         """The models, weakest first."""
         return self._rules.registry
+
+    @property
+    def prices(self) -> PriceBook:
+        """What models cost."""
+        return self._rules.outlook.prices
 
     @property
     def policy(self) -> Policy:
@@ -229,7 +227,7 @@ class AsyncStream(AsyncIterator[Chunk]):
         return _finished(self._tab)
 
 
-def _resolved(constraints: Constraints, registry: Registry) -> Constraints:
+def resolved(constraints: Constraints, registry: Registry) -> Constraints:
     """The constraints with the models' own names in place of aliases."""
     if constraints is NO_CONSTRAINTS:
         return constraints
@@ -239,6 +237,22 @@ def _resolved(constraints: Constraints, registry: Registry) -> Constraints:
         force_model=None if forced is None else registry.find(forced).name,
         allow=None if allow is None else frozenset(registry.find(name).name for name in allow),
         deny=frozenset(registry.find(name).name for name in constraints.deny),
+    )
+
+
+def make_rules(
+    registry: Registry,
+    *,
+    policy: Policy | None = None,
+    verifiers: Sequence[Verifier | Callable[..., Any]] | None = None,
+    settings: Settings = Settings(),
+) -> Rules:
+    """What all requests of a router share, whatever its face; None stands for the defaults that ``Router`` names."""
+    return Rules(
+        registry=registry,
+        policy=policy or DifficultyPolicy(),
+        verifiers=default_verifiers() if verifiers is None else tuple(as_verifier(v) for v in verifiers),
+        outlook=Outlook(PriceBook(lambda: datetime.now(UTC)), Observations(), settings),
     )
 
 

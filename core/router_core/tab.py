@@ -57,7 +57,8 @@ class Tab:
         )
         self.attempts.append(attempt)
         self.in_flight = self.arrived = None
-        if failed is None and outcome is not AttemptOutcome.CANCELLED:
+        # What used nothing came out of a cache: it says nothing of the model.
+        if failed is None and used and outcome is not AttemptOutcome.CANCELLED:
             self.outlook.observations.add(model.name, timed.seconds, None if usage.estimated else usage.output_tokens)
         return attempt
 

@@ -36,6 +36,26 @@ RESERVED = frozenset(
 """Fields that ``extra`` may not set: the router decides them, or has an option that the rules look at."""
 
 
+ROUTING = frozenset(
+    {
+        "max_cost_usd",
+        "max_latency_s",
+        "min_quality",
+        "force_model",
+        "allow",
+        "deny",
+        "require_tags",
+        "local_only",
+        "max_attempts",
+        "session",
+        "call_site",
+        "stream_mode",
+    }
+)
+"""Options that are the router's alone; the others also mean something to a model. What a face takes out of the keyword
+arguments that its framework hands on to models."""
+
+
 def refuse_unknown(options: Mapping[str, Any]) -> None:
     """Raise ``InvalidRequest`` for an option that does not exist."""
     for name in options:
