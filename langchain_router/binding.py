@@ -1,0 +1,155 @@
+"""One call of the router as each candidate takes it: tools, tool choice, output format and settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.runnables import RunnableBinding
+from langchain_core.utils.function_calling import convert_to_openai_tool
+
+from langchain_router.catalog import Child
+from router_core.types import ToolSpec
+
+_SETTINGS = ("temperature", "max_tokens", "timeout", "top_p", "seed", "max_retries", "output_version")
+"""Settings that mean the same everywhere; each class names them in its own constructor."""
+
+_FIELDS: Mapping[str, Mapping[str, str]] = {"ollama": {"max_tokens": "num_predict"}}
+"""Where a constructor's name differs and is no alias of the field."""
+
+_OPENAI_ONLY = frozenset(
+    {"extra_headers", "frequency_penalty", "logit_bias", "logprobs", "parallel_tool_calls", "presence_penalty",
+     "reasoning_effort", "service_tier", "store", "top_logprobs", "user", "verbosity"}
+)  # fmt: skip
+"""Call arguments of OpenAI's protocol that other integrations take for an error."""
+
+_OPENAI_LIKE = frozenset({"openai", "azure", "groq", "xai", "deepseek", "openrouter", "together", "fireworks"})
+_STRICT_WITH_FORMAT = frozenset({"openai", "azure"})
+"""Their SDK refuses an output format beside tools that are not strict."""
+
+_BOUND_AT_MOST = 256
+
+
+class BoundTool(dict[str, Any]):
+    """A tool in OpenAI's shape that carries what the user gave.
+
+    The dictionary makes a cache key that is the same in every process; ``raw`` keeps what only the user's object
+    knows (a pydantic class, ``strict``), for the candidate's own ``bind_tools``.
+    """
+
+    __slots__ = ("raw",)
+
+    def __init__(self, tool: Any) -> None:
+        native = isinstance(tool, dict) and "type" in tool and tool["type"] != "function"
+        super().__init__(tool if native else convert_to_openai_tool(tool))
+        self.raw = tool
+
+
+def normal_choice(choice: object) -> str | None:
+    """A tool choice as LangChain's portable words: "any", "auto", "none" or the name of a tool; None if there is none.
+
+    True, "required" and the dictionaries of OpenAI and Anthropic are understood.
+    """
+    if choice is None or choice is False:
+        return None
+    if choice is True or choice in {"any", "required"}:
+        return "any"
+    if isinstance(choice, Mapping):
+        named = (choice.get("function") or {}).get("name") or choice.get("name")
+        kind = choice.get("type")
+        return str(named) if named else {"auto": "auto", "none": "none"}.get(str(kind), "any")
+    return str(choice)
+
+
+def specs_of(tools: Sequence[Any]) -> tuple[ToolSpec, ...]:
+    """The tools as verifiers see them. Tools of a provider's own (web search, code) have no arguments to check."""
+    specs = []
+    for tool in tools:
+        function = (tool if isinstance(tool, BoundTool) else BoundTool(tool)).get("function")
+        if isinstance(function, Mapping):
+            specs.append(
+                ToolSpec(function["name"], function.get("description") or "", function.get("parameters") or {})
+            )
+    return tuple(specs)
+
+
+class _Bound(NamedTuple):
+    """What was bound. The key in the table holds identities, so ``given`` keeps the objects alive beside it."""
+
+    given: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+class Binder:
+    """Makes candidates ready for a call, and remembers what it bound: binding tools costs milliseconds.
+
+    Shared by threads: at worst two of them bind the same tools at the same time.
+    """
+
+    def __init__(self, children: Mapping[str, Child]) -> None:
+        self._children = children
+        self._bound: dict[tuple[Any, ...], _Bound] = {}
+
+    def child(self, name: str) -> Child:
+        """The chat model of a registry name, as the user gave it."""
+        return self._children[name]
+
+    def ready(self, name: str, kwargs: Mapping[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
+        """The candidate with its settings, unbound, and the keyword arguments of its call.
+
+        Unbound, because a binding's ``invoke`` merges the callbacks of the context into the config once more.
+        """
+        child = self._children[name]
+        rest = {**child.kwargs, **kwargs}
+        model = _with_settings(child, {key: rest.pop(key) for key in _SETTINGS if key in rest})
+        tools = rest.pop("tools", None)
+        choice = normal_choice(rest.pop("tool_choice", None))
+        output = rest.pop("response_format", None)
+        strict = rest.pop("strict", None)
+        if child.provider not in _OPENAI_LIKE:
+            rest = {key: value for key, value in rest.items() if key not in _OPENAI_ONLY}
+        if not tools and output is None:
+            return model, rest
+        if output is not None and strict is None and child.provider in _STRICT_WITH_FORMAT:
+            strict = True
+        bound = self._with_tools(name, model, tools or [], choice, output, strict)
+        return model, {**bound, **rest}
+
+    def _with_tools(
+        self, name: str, model: BaseChatModel, tools: Sequence[Any], choice: str | None, output: Any, strict: Any
+    ) -> Mapping[str, Any]:
+        """The keyword arguments that the candidate's own ``bind_tools`` makes of the tools."""
+        given = (*(tool.raw if isinstance(tool, BoundTool) else tool for tool in tools), output)
+        key = (name, tuple(map(id, given)), choice, strict)
+        found = self._bound.get(key)
+        if found is not None:
+            return found.kwargs
+        extra = {"tool_choice": choice, "response_format": output, "strict": strict}
+        bound: Any = model.bind_tools(list(given[:-1]), **{k: v for k, v in extra.items() if v is not None})
+        kwargs: dict[str, Any] = {}
+        while isinstance(bound, RunnableBinding):
+            kwargs = {**bound.kwargs, **kwargs}
+            bound = bound.bound
+        if len(self._bound) >= _BOUND_AT_MOST:
+            self._bound.clear()
+        self._bound[key] = _Bound(given, kwargs)
+        return kwargs
+
+
+def _with_settings(child: Child, settings: Mapping[str, Any]) -> BaseChatModel:
+    """A copy of the model with these settings in its own fields; what it has no field for is left out."""
+    update: dict[str, Any] = {}
+    for name, value in settings.items():
+        field = _field(child, name)
+        if value is not None and field is not None:
+            update[field] = value
+    return child.model.model_copy(update=update) if update else child.model
+
+
+def _field(child: Child, name: str) -> str | None:
+    fields = type(child.model).model_fields
+    name = _FIELDS.get(child.provider, {}).get(name, name)
+    if name in fields:
+        return name
+    return next((field for field, info in fields.items() if info.alias == name), None)

@@ -1,0 +1,399 @@
+"""``ChatRouter``: the router as a LangChain chat model."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from typing import Any, ClassVar, NamedTuple, Self
+
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config, merge_configs
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
+
+from langchain_router.binding import Binder, BoundTool
+from langchain_router.catalog import ROUTER_TYPE, catalogue
+from langchain_router.deferred import chunk_of
+from langchain_router.errors import as_langchain_errors
+from langchain_router.host import Call, LangChainHost, SilentHost
+from langchain_router.profile import answer_of, identity_of, last_chunk, together
+from langchain_router.request import Asked, config_of, read_request
+from langchain_router.runs import arun_chain, run_chain
+from langchain_router.structured import ParsedVerifier, Structure, StructuredRouter
+from router_core import drive
+from router_core.cascade import Rules, cascade
+from router_core.errors import ConfigError
+from router_core.options import Settings
+from router_core.registry import Registry
+from router_core.router import make_rules, resolved
+from router_core.tab import Tab
+from router_core.types import NO_CONSTRAINTS, Constraints
+
+Messages = list[BaseMessage]
+
+
+class _Run(NamedTuple):
+    """One request under way."""
+
+    tab: Tab
+    flow: Any
+    world: drive.World[Call, AIMessageChunk]
+
+
+class ChatRouter(BaseChatModel):
+    """A chat model that picks for each call the cheapest of its models that can answer, checks the answer, and climbs.
+
+    ::
+
+        llm = ChatRouter(models=["ollama:llama3.2", "openai:gpt-4.1-nano", ChatOpenAI(model="gpt-4.1")])
+        llm.invoke("What is the capital of France?", max_cost_usd=0.01)
+
+    Each call is one chain run, and below it one run of a chat model for each attempt: whoever counts tokens counts
+    each once. Constraints and labels (``router_core.CallOptions``) are arguments of the call, bound with ``bind``, or
+    stand in ``config={"configurable": {...}}``. ``response_metadata["router"]`` tells of the decision and attempts.
+
+    Raises:
+        ConfigError: a model is not understood or cannot be made.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    models: Any
+    """Strings of the form "provider:model", chat models, or bindings of them, weakest first. They are not changed."""
+    registry: Registry | None = None
+    """Entries of the models, in the same order, with prices, quality priors, tags and aliases."""
+    policy: Any = None
+    """Where a request starts; the core's default unless given."""
+    verifiers: list[Any] | None = None
+    """What checks an answer, in this order; the core's defaults unless given, an empty list for none."""
+    constraints: Constraints = NO_CONSTRAINTS
+    """What holds for every call that does not say otherwise."""
+    settings: Settings = Field(default_factory=Settings)
+    """How the router behaves."""
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: list[str] | None = None
+
+    _rules: Rules = PrivateAttr()
+    _structured_rules: Rules = PrivateAttr()
+    _binder: Binder = PrivateAttr()
+    _defaults: Constraints = PrivateAttr()
+
+    _portable: ClassVar[tuple[str, ...]] = ("temperature", "max_tokens", "timeout", "top_p", "seed", "output_version")
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            # pydantic wraps what is raised while a model is made; a ConfigError says more on its own.
+            for fault in error.errors():
+                if isinstance(config_error := fault.get("ctx", {}).get("error"), ConfigError):
+                    raise config_error from None
+            raise
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Make the registry and the rules of the models."""
+        super().model_post_init(context)
+        registry, children = catalogue(self.models, self.registry)
+        self._binder = Binder(children)
+        self._defaults = resolved(self.constraints, registry)
+        self._rules = make_rules(registry, policy=self.policy, verifiers=self.verifiers, settings=self.settings)
+        # A structured answer is judged by what its candidate's parser made of it, even where nothing else is checked.
+        self._structured_rules = self._rules.with_verifiers(*self._rules.verifiers, ParsedVerifier())
+
+    @classmethod
+    def from_config(cls, path: Any, **options: Any) -> Self:
+        """The router that a ``router.yaml`` describes, its models made through LangChain.
+
+        Raises:
+            ConfigError: the file is wrong, or a model cannot be made.
+        """
+        from langchain_router.registry_file import options_of
+
+        return cls(**{**options_of(path), **options})
+
+    # ---- who it is
+
+    @property
+    def _llm_type(self) -> str:
+        return ROUTER_TYPE
+
+    @property
+    def _identifying_params(self) -> Mapping[str, Any]:
+        """What the router would do with a prompt: part of the key of LangChain's cache."""
+        return identity_of(self._rules, self._defaults)
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        params = super()._get_ls_params(stop=stop, **kwargs)
+        params["ls_provider"] = "router"
+        params["ls_model_name"] = str(kwargs.get("model") or self.name or "router")
+        return params
+
+    def _resolve_model_profile(self) -> Any:
+        names = self._rules.registry.by_name
+        return together([self._binder.child(name).model.profile for name in names])
+
+    def get_num_tokens_from_messages(self, messages: list[BaseMessage], tools: Any = None) -> int:
+        """About how many tokens the messages have, with no tokenizer and no network."""
+        return count_tokens_approximately(messages, tools=tools)
+
+    # ---- the four ways to ask
+
+    def invoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: Any = None, **kwargs: Any
+    ) -> AIMessage:
+        """Answer in one piece. Raises the errors of ``langchain_router.errors``."""
+        asked, messages = self._asked(stop, kwargs), self._messages(input)
+        answer: AIMessage = run_chain(
+            self.get_name(), messages, self._config(config), partial(self._run, asked, messages)
+        )
+        return answer
+
+    async def ainvoke(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: Any = None, **kwargs: Any
+    ) -> AIMessage:
+        """Answer in one piece. Raises the errors of ``langchain_router.errors``."""
+        asked, messages = self._asked(stop, kwargs), self._messages(input)
+        answer: AIMessage = await arun_chain(
+            self.get_name(), messages, self._config(config), partial(self._arun, asked, messages)
+        )
+        return answer
+
+    def stream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: Any = None, **kwargs: Any
+    ) -> Iterator[AIMessageChunk]:
+        """Answer in chunks. A draft that a verifier may still reject is held until it is accepted."""
+        if self._streaming_disabled(**kwargs):
+            yield chunk_of(self.invoke(input, config, stop=stop, **kwargs))
+            return
+        asked = self._asked(stop, kwargs)
+        chunks: Iterator[Any] = self._transform_stream_with_config(
+            iter([self._messages(input)]), partial(self._speak, asked), self._config(config)
+        )
+        yield from chunks
+
+    async def astream(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, *, stop: Any = None, **kwargs: Any
+    ) -> AsyncIterator[AIMessageChunk]:
+        """Answer in chunks. A draft that a verifier may still reject is held until it is accepted."""
+        if self._streaming_disabled(**kwargs):
+            yield chunk_of(await self.ainvoke(input, config, stop=stop, **kwargs))
+            return
+        asked = self._asked(stop, kwargs)
+        chunks: Any = self._atransform_stream_with_config(
+            _once(self._messages(input)), partial(self._aspeak, asked), self._config(config)
+        )
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    def generate(self, messages: list[Messages], stop: Any = None, callbacks: Any = None, **kwargs: Any) -> LLMResult:
+        """Answer several conversations, one after the other."""
+        config = config_of(callbacks, kwargs)
+        answers = [self.invoke(each, {**config}, stop=stop, **kwargs) for each in messages]
+        return LLMResult(generations=[[ChatGeneration(message=answer)] for answer in answers])
+
+    async def agenerate(
+        self, messages: list[Messages], stop: Any = None, callbacks: Any = None, **kwargs: Any
+    ) -> LLMResult:
+        """Answer several conversations at once."""
+        config = config_of(callbacks, kwargs)
+        asked = [self.ainvoke(each, {**config}, stop=stop, **kwargs) for each in messages]
+        return LLMResult(generations=[[ChatGeneration(message=answer)] for answer in await asyncio.gather(*asked)])
+
+    # ---- tools and structure
+
+    def bind_tools(self, tools: Sequence[Any], *, tool_choice: Any = None, **kwargs: Any) -> Runnable[Any, AIMessage]:
+        """Offer tools. Each candidate's own ``bind_tools`` is given what the user gave, when it is called."""
+        if tool_choice is not None:
+            kwargs["tool_choice"] = tool_choice
+        return self.bind(tools=[BoundTool(tool) for tool in tools], **kwargs)
+
+    def with_structured_output(
+        self, schema: Any, *, include_raw: bool = False, **kwargs: Any
+    ) -> Runnable[LanguageModelInput, Any]:
+        """Answer in a structure. ``method`` and ``strict`` are handed to each candidate's own implementation; an answer
+        that does not fit the schema climbs."""
+        known = {"method", "strict"}
+        options = {key: value for key, value in kwargs.items() if key in known and value is not None}
+        rest = {key: value for key, value in kwargs.items() if key not in known}
+        return StructuredRouter(self, Structure(schema, options), include_raw=include_raw, kwargs=rest)
+
+    # ---- for callers that have opened a run already (stream_events v3, wrappers of the private methods)
+
+    def _generate(self, messages: Messages, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
+        run = self._silent(messages, stop, kwargs, run_manager, streaming=False)
+        with as_langchain_errors():
+            reply = drive.run(run.flow, run.tab, run.world)
+        return ChatResult(
+            generations=[ChatGeneration(message=answer_of(reply, run.tab, self._rules.registry.strongest))]
+        )
+
+    async def _agenerate(
+        self, messages: Messages, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> ChatResult:
+        run = self._silent(messages, stop, kwargs, run_manager, streaming=False)
+        with as_langchain_errors():
+            reply = await drive.arun(run.flow, run.tab, run.world)
+        return ChatResult(
+            generations=[ChatGeneration(message=answer_of(reply, run.tab, self._rules.registry.strongest))]
+        )
+
+    def _stream(
+        self, messages: Messages, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> Iterator[ChatGenerationChunk]:
+        for chunk in self._chunks(self._silent(messages, stop, kwargs, run_manager, streaming=True)):
+            yield _told(chunk, run_manager)
+
+    async def _astream(
+        self, messages: Messages, stop: Any = None, run_manager: Any = None, **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        async with aclosing(self._achunks(self._silent(messages, stop, kwargs, run_manager, streaming=True))) as chunks:
+            async for chunk in chunks:
+                generation = ChatGenerationChunk(message=chunk)
+                if run_manager:
+                    await run_manager.on_llm_new_token(chunk.text, chunk=generation)
+                yield generation
+
+    # ---- one request
+
+    def _run(self, asked: Asked, messages: Messages, run_manager: Any, config: RunnableConfig) -> Any:
+        if self.rate_limiter:
+            self.rate_limiter.acquire(blocking=True)
+        run = self._begin(asked, messages, run_manager, config, streaming=False, is_async=False)
+        with as_langchain_errors():
+            reply = drive.run(run.flow, run.tab, run.world)
+        return answer_of(reply, run.tab, self._rules.registry.strongest)
+
+    async def _arun(self, asked: Asked, messages: Messages, run_manager: Any, config: RunnableConfig) -> Any:
+        if self.rate_limiter:
+            await self.rate_limiter.aacquire(blocking=True)
+        run = self._begin(asked, messages, run_manager, config, streaming=False, is_async=True)
+        with as_langchain_errors():
+            reply = await drive.arun(run.flow, run.tab, run.world)
+        return answer_of(reply, run.tab, self._rules.registry.strongest)
+
+    def _speak(
+        self, asked: Asked, inputs: Iterator[Any], run_manager: Any, config: RunnableConfig
+    ) -> Iterator[AIMessageChunk]:
+        if self.rate_limiter:
+            self.rate_limiter.acquire(blocking=True)
+        for messages in inputs:
+            yield from self._chunks(self._begin(asked, messages, run_manager, config, streaming=True, is_async=False))
+
+    async def _aspeak(
+        self, asked: Asked, inputs: AsyncIterator[Any], run_manager: Any, config: RunnableConfig
+    ) -> AsyncIterator[AIMessageChunk]:
+        if self.rate_limiter:
+            await self.rate_limiter.aacquire(blocking=True)
+        async for messages in inputs:
+            run = self._begin(asked, messages, run_manager, config, streaming=True, is_async=True)
+            async with aclosing(self._achunks(run)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+
+    def _chunks(self, run: _Run) -> Iterator[AIMessageChunk]:
+        last_id = None
+        with as_langchain_errors():
+            for chunk in drive.stream(run.flow, run.tab, run.world):
+                last_id = chunk.id or last_id
+                yield chunk
+        yield last_chunk(run.tab, last_id, self._rules.registry.strongest)
+
+    async def _achunks(self, run: _Run) -> AsyncGenerator[AIMessageChunk, None]:
+        last_id = None
+        with as_langchain_errors():
+            async with aclosing(drive.astream(run.flow, run.tab, run.world)) as chunks:
+                async for chunk in chunks:
+                    last_id = chunk.id or last_id
+                    yield chunk
+        yield last_chunk(run.tab, last_id, self._rules.registry.strongest)
+
+    def _asked(self, stop: Any, kwargs: Mapping[str, Any]) -> Asked:
+        defaults = {name: value for name in self._portable if (value := getattr(self, name)) is not None}
+        return read_request({**defaults, **kwargs}, stop if stop is not None else self.stop)
+
+    def _begin(
+        self,
+        asked: Asked,
+        messages: Messages,
+        run_manager: Any,
+        config: RunnableConfig,
+        *,
+        streaming: bool,
+        is_async: bool,
+    ) -> _Run:
+        tab, call, rules = self._opened(asked, messages, config)
+        host = LangChainHost(self._binder, tab, rules.registry.strongest, run_manager, config)
+        observers: tuple[Callable[..., Any], ...] = ()
+        if run_manager.handlers:
+            observers = (host.atold, host.settled) if is_async else (host.told,)
+        return self._started(tab, call, rules, host, observers, asked, streaming=streaming)
+
+    def _silent(
+        self, messages: Messages, stop: Any, kwargs: Mapping[str, Any], run_manager: Any, *, streaming: bool
+    ) -> _Run:
+        asked = self._asked(stop, kwargs)
+        tab, call, rules = self._opened(asked, messages, ensure_config())
+        host = SilentHost(self._binder, tab, rules.registry.strongest, run_manager)
+        # The run is the caller's, but its handlers are owed the receipt.
+        observers: tuple[Callable[..., Any], ...] = (host.settled,) if run_manager and run_manager.handlers else ()
+        return self._started(tab, call, rules, host, observers, asked, streaming=streaming)
+
+    def _opened(self, asked: Asked, messages: Messages, config: RunnableConfig) -> tuple[Tab, Call, Rules]:
+        rules = self._rules if asked.structure is None else self._structured_rules
+        view = asked.view(messages, config, self._defaults, rules.registry)
+        call = Call(messages, asked.stop, asked.kwargs, asked.structure)
+        return Tab(view, rules.outlook), call, rules
+
+    def _started(
+        self,
+        tab: Tab,
+        call: Call,
+        rules: Rules,
+        host: LangChainHost,
+        observers: tuple[Callable[..., Any], ...],
+        asked: Asked,
+        *,
+        streaming: bool,
+    ) -> _Run:
+        mode = (asked.mode or self.settings.stream_mode) if streaming else "hold"
+        flow = cascade(rules, tab, mode=mode, observed=bool(observers))
+        world = drive.World(host, call, time.perf_counter, observers, self.settings.prefix_tokens)
+        return _Run(tab, flow, world)
+
+    # ---- small change
+
+    def _messages(self, given: LanguageModelInput) -> Messages:
+        return self._convert_input(given).to_messages()
+
+    def _config(self, config: RunnableConfig | None) -> RunnableConfig:
+        given = ensure_config(config)
+        # LangChain notes its versions on every model: those of the models called stand on their own runs.
+        metadata = {name: value for name, value in (self.metadata or {}).items() if name != "lc_versions"}
+        if not (self.callbacks or self.tags or metadata):
+            return given
+        own: RunnableConfig = {"tags": self.tags or [], "metadata": metadata}
+        if self.callbacks:
+            own["callbacks"] = self.callbacks
+        return merge_configs(own, given)
+
+
+def _told(chunk: AIMessageChunk, run_manager: Any) -> ChatGenerationChunk:
+    generation = ChatGenerationChunk(message=chunk)
+    if run_manager:
+        run_manager.on_llm_new_token(chunk.text, chunk=generation)
+    return generation
+
+
+async def _once(messages: Messages) -> AsyncIterator[Messages]:
+    yield messages

@@ -1,0 +1,281 @@
+"""The LangChain host: each attempt of a request is exactly one run of a chat model below the router's chain run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple, cast
+
+from langchain_core.callbacks.manager import handle_event
+from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models._utils import _normalize_messages
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableConfig
+from langchain_core.utils.utils import LC_ID_PREFIX
+
+from langchain_router.binding import Binder
+from langchain_router.deferred import Deferred, chunk_of, defer_streaming
+from langchain_router.errors import sort_error
+from langchain_router.messages import portable, reply_of
+from langchain_router.profile import baseline_nano
+from langchain_router.structured import Structure
+from router_core.effects import CallModel, Voice
+from router_core.events import Accepted, Decided, Escalated, Event, FellBack, Settled
+from router_core.records import Receipt
+from router_core.tab import Tab
+from router_core.types import Failed, Model, Reply
+
+_ENTRANCES = ("invoke", "ainvoke", "generate", "agenerate", "generate_prompt", "agenerate_prompt")
+
+
+_TRACED = frozenset({"ls_structured_output_format", "structured_output_format"})
+
+
+class Call(NamedTuple):
+    """What is asked of a model, whichever it is: the payload of the host."""
+
+    messages: Sequence[BaseMessage]
+    stop: list[str] | None
+    kwargs: Mapping[str, Any]
+    structure: Structure | None = None
+
+
+class Ready(NamedTuple):
+    """One attempt, ready to be made."""
+
+    model: BaseChatModel
+    messages: list[BaseMessage]
+    kwargs: dict[str, Any]
+    reply: Callable[[AIMessage], Reply]
+
+
+class LangChainHost:
+    """Performs one request. ``run_manager`` is that of the router's chain run, ``config`` the request's.
+
+    The handlers of the chain run that have ``on_router_receipt`` are handed the receipt when the request is over.
+    """
+
+    def __init__(
+        self, binder: Binder, tab: Tab, strongest: Model, run_manager: Any = None, config: RunnableConfig | None = None
+    ) -> None:
+        self._binder = binder
+        self._tab = tab
+        self._strongest = strongest
+        self._run_manager = run_manager
+        self._config: RunnableConfig = config or {}
+        self._deferred: list[Deferred] = []
+
+    # The port of the core.
+
+    def call(self, effect: CallModel, payload: Call) -> Reply:
+        """One answer in one piece."""
+        ready = self._ready(effect, payload)
+        if self._unheard(ready.model):
+            return ready.reply(self._silently(ready))
+        return ready.reply(ready.model.invoke(ready.messages, self._attempt(effect), **ready.kwargs))
+
+    async def acall(self, effect: CallModel, payload: Call) -> Reply:
+        """One answer in one piece."""
+        ready = self._ready(effect, payload)
+        if self._unheard(ready.model):
+            return ready.reply(await self._asilently(ready))
+        return ready.reply(await ready.model.ainvoke(ready.messages, self._attempt(effect), **ready.kwargs))
+
+    def open_stream(self, effect: CallModel, payload: Call) -> Iterator[AIMessageChunk]:
+        """The chunks of one answer."""
+        ready = self._ready(effect, payload)
+        yield from ready.model.stream(ready.messages, self._attempt(effect), **ready.kwargs)
+
+    async def aopen_stream(self, effect: CallModel, payload: Call) -> AsyncIterator[AIMessageChunk]:
+        """The chunks of one answer."""
+        ready = self._ready(effect, payload)
+        chunks: Any = ready.model.astream(ready.messages, self._attempt(effect), **ready.kwargs)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
+
+    def join(self, chunks: Sequence[AIMessageChunk]) -> Reply:
+        """The reply that these chunks make."""
+        if not chunks:
+            return Reply(text="")
+        return reply_of(chunks[0] if len(chunks) == 1 else chunks[0] + list(chunks[1:]))
+
+    def replay(self, reply: Reply) -> Iterator[AIMessageChunk]:
+        """The whole answer as one chunk."""
+        yield chunk_of(reply.native)
+
+    def shows(self, chunk: AIMessageChunk) -> int:
+        """How many characters a chunk shows. A block that is no text (a thought, an image) counts as one."""
+        said = len(chunk.text) + sum(len(call["args"] or "") + 1 for call in chunk.tool_call_chunks)
+        return said or int(bool(chunk.content))
+
+    def failed(self, error: Exception) -> Failed | None:
+        """What an exception of a chat model means."""
+        return sort_error(error)
+
+    # What is told while the request runs.
+
+    def told(self, event: Event) -> None:
+        """Let streaming handlers hear an accepted answer, forget a rejected one, and pass the event on."""
+        if isinstance(event, Settled):
+            self._hand_out(event.receipt)
+            return
+        if isinstance(event, Accepted):
+            for deferred in self._deferred:
+                deferred.flush()
+        named = _named(event)
+        if named:
+            self._run_manager.get_child().on_custom_event(*named, run_id=self._run_manager.run_id)
+
+    async def atold(self, event: Event) -> None:
+        """Like ``told``, for handlers that may be async; receipts are handed out by ``settled``."""
+        if isinstance(event, Accepted):
+            for deferred in self._deferred:
+                await deferred.aflush()
+        named = _named(event)
+        if named:
+            await self._run_manager.get_child().on_custom_event(*named, run_id=self._run_manager.run_id)
+
+    def settled(self, event: Event) -> None:
+        """The sync half of ``atold``: a receipt is handed out even where nothing can be awaited any more."""
+        if isinstance(event, Settled):
+            self._hand_out(event.receipt)
+
+    def _hand_out(self, receipt: Receipt) -> None:
+        manager = self._run_manager
+        # As LangChain tells its own events: what a handler raises is logged, unless it says raise_error.
+        handle_event(
+            [handler for handler in manager.handlers if hasattr(handler, "on_router_receipt")],
+            "on_router_receipt",
+            None,
+            receipt,
+            run_id=manager.run_id,
+            parent_run_id=manager.parent_run_id,
+            baseline_nano=baseline_nano(self._tab, self._strongest),
+        )
+
+    # One attempt.
+
+    def _ready(self, effect: CallModel, call: Call) -> Ready:
+        model, kwargs = self._binder.ready(effect.model.name, call.kwargs)
+        child = self._binder.child(effect.model.name)
+        messages = portable(call.messages, child.provider)
+        if effect.note is not None:
+            messages = _with_note(messages, effect.note)
+        if call.structure is None:
+            return Ready(model, messages, {"stop": call.stop, **kwargs}, reply_of)
+        extra, reply = call.structure.plan(effect.model.name, child)
+        return Ready(model, messages, {"stop": call.stop, **kwargs, **extra}, reply)
+
+    def _unheard(self, model: BaseChatModel) -> bool:
+        """Whether nobody would see the run of this model, into which half of LangChain's own time goes. A model that
+        does more than LangChain's in ``invoke`` or ``generate`` is run as it wants to be."""
+        plain = all(getattr(type(model), name) is getattr(BaseChatModel, name) for name in _ENTRANCES)
+        return plain and not (self._run_manager.handlers or model.callbacks)
+
+    def _silently(self, ready: Ready) -> AIMessage:
+        """What ``invoke`` does below its run: cache, rate limiter, normal forms of messages, the call."""
+        messages, kwargs = _below_the_run(ready)
+        return self._message_of(ready.model._generate_with_cache(messages, **kwargs))  # noqa: SLF001
+
+    async def _asilently(self, ready: Ready) -> AIMessage:
+        """Like ``_silently``, awaited."""
+        messages, kwargs = _below_the_run(ready)
+        return self._message_of(await ready.model._agenerate_with_cache(messages, **kwargs))  # noqa: SLF001
+
+    def _message_of(self, result: ChatResult) -> AIMessage:
+        """The message, with an id as a run would have given it. Copied: a cache may hold it."""
+        message = cast("AIMessage", result.generations[0].message)
+        if message.id is not None:
+            return message
+        return message.model_copy(update={"id": f"{LC_ID_PREFIX}-{self._tab.request_id}-{len(self._tab.attempts)}"})
+
+    def _attempt(self, effect: CallModel) -> RunnableConfig:
+        """The config of one attempt: a run of its own below the router's."""
+        number = len(self._tab.attempts) + 1
+        about = {"router_request_id": self._tab.request_id, "router_attempt": number}
+        if not self._run_manager.handlers:
+            metadata = {**(self._config.get("metadata") or {}), **about}
+            return {**self._config, "callbacks": None, "metadata": metadata}
+        manager = self._run_manager.get_child(f"attempt:{number}")
+        self._deferred = [] if effect.voice is Voice.LIVE else defer_streaming(manager)
+        # The manager has the request's tags and metadata already; its name and id are those of the router's own run.
+        config: RunnableConfig = {**self._config, "callbacks": manager, "tags": []}
+        config["metadata"] = about
+        config.pop("run_name", None)
+        config.pop("run_id", None)
+        return config
+
+
+class SilentHost(LangChainHost):
+    """Makes attempts that are no runs of their own: for callers that already opened the one run that is to be seen."""
+
+    def call(self, effect: CallModel, payload: Call) -> Reply:
+        """One answer in one piece."""
+        ready = self._ready(effect, payload)
+        return ready.reply(self._silently(ready))
+
+    async def acall(self, effect: CallModel, payload: Call) -> Reply:
+        """One answer in one piece."""
+        ready = self._ready(effect, payload)
+        return ready.reply(await self._asilently(ready))
+
+    def open_stream(self, effect: CallModel, payload: Call) -> Iterator[AIMessageChunk]:
+        """The chunks of one answer."""
+        ready = self._ready(effect, payload)
+        for chunk in ready.model._stream(ready.messages, **ready.kwargs):  # noqa: SLF001 - LangChain's own door
+            yield _chunk_of(chunk)
+
+    async def aopen_stream(self, effect: CallModel, payload: Call) -> AsyncIterator[AIMessageChunk]:
+        """The chunks of one answer."""
+        ready = self._ready(effect, payload)
+        chunks: Any = ready.model._astream(ready.messages, **ready.kwargs)  # noqa: SLF001 - LangChain's own door
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield _chunk_of(chunk)
+
+
+def _below_the_run(ready: Ready) -> tuple[list[BaseMessage], dict[str, Any]]:
+    """What a model is called with once its run was opened: the format that the run tells tracers of is not its."""
+    kwargs = {name: value for name, value in ready.kwargs.items() if name not in _TRACED}
+    return _normalize_messages(ready.messages), kwargs
+
+
+def _chunk_of(chunk: ChatGenerationChunk) -> AIMessageChunk:
+    message = cast("AIMessageChunk", chunk.message)
+    about = {**(chunk.generation_info or {}), **message.response_metadata}
+    return message.model_copy(update={"response_metadata": about})
+
+
+def _with_note(messages: list[BaseMessage], note: str) -> list[BaseMessage]:
+    """The note in the system message, which comes first: several providers refuse a second one."""
+    if messages and isinstance(messages[0], SystemMessage):
+        return [SystemMessage(f"{messages[0].text}\n\n{note}"), *messages[1:]]
+    return [SystemMessage(note), *messages]
+
+
+def _named(event: Event) -> tuple[str, dict[str, Any]] | None:
+    """The custom event that an event of the core becomes: a name and JSON-safe data."""
+    match event:
+        case Decided(request_id, decision):
+            data = {
+                "model": decision.start,
+                "policy": decision.policy,
+                "reason": decision.reason.value,
+                "score": decision.score,
+                "ladder": list(decision.ladder),
+                "refusals": [str(refusal) for refusal in decision.refusals],
+            }
+            return "router.decision", {"request_id": request_id, **data}
+        case Escalated(request_id, attempt, verdict, to_model):
+            data = {"model": attempt.model, "code": verdict.code, "detail": verdict.detail, "to": to_model}
+            return "router.escalate", {"request_id": request_id, **data}
+        case FellBack(request_id, attempt, failure, to_model):
+            data = {"model": attempt.model, "code": failure.value, "error": attempt.error, "to": to_model}
+            return "router.fallback", {"request_id": request_id, **data}
+        case Accepted(request_id, attempt):
+            data = {"model": attempt.model, "attempts": attempt.number, "outcome": attempt.outcome.value}
+            return "router.accept", {"request_id": request_id, **data}
+        case _:
+            return None

@@ -1,0 +1,140 @@
+"""A provider of models on loopback, speaking three wire formats, that keeps a journal of what it was asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from langchain_anthropic import ChatAnthropic
+from langchain_core.language_models import BaseChatModel
+from langchain_ollama import ChatOllama
+from langchain_openai import ChatOpenAI
+
+from tests.langchain.servers.mind import FAILURES, Tokens, count, think
+from tests.langchain.servers.wires import WIRES, Wire
+
+CLASSES = {"openai": ChatOpenAI, "anthropic": ChatAnthropic, "ollama": ChatOllama}
+NOTHING = Tokens(0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request: the wire it came by ("openai", "anthropic", "ollama"), the model, what was sent, what came of it."""
+
+    wire: str
+    model: str
+    body: Mapping[str, Any]
+    status: int
+    used: Tokens
+
+
+class Provider:
+    """The server, and LangChain's own models of it."""
+
+    def __init__(self) -> None:
+        self.journal: list[Exchange] = []
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.journal = self.journal
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._models: dict[str, BaseChatModel] = {}
+        self._clients: list[ChatOllama] = []
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    async def close(self) -> None:
+        """End the server. The integrations of OpenAI and Anthropic share their clients; ChatOllama leaves its open."""
+        for model in self._clients:
+            model._client._client.close()
+            await model._async_client._client.aclose()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def params(self, name: str) -> dict[str, Any]:
+        """What the constructor of the chat model is to be given for "openai:good-a", "anthropic:...", "ollama:..."."""
+        wire, _, model = name.partition(":")
+        shared = {"model": model, "base_url": f"{self.url}/v1" if wire == "openai" else self.url}
+        return shared if wire == "ollama" else {**shared, "api_key": "none", "max_retries": 0}
+
+    def model(self, name: str, **params: Any) -> BaseChatModel:
+        """A chat model, such as "openai:good-a". Without further parameters it is the same object each time."""
+        if not params and name in self._models:
+            return self._models[name]
+        model = CLASSES[name.partition(":")[0]](**self.params(name), **params)
+        if isinstance(model, ChatOllama):
+            self._clients.append(model)
+        if not params:
+            self._models[name] = model
+        return model
+
+    def models(self, *names: str) -> list[BaseChatModel]:
+        return [self.model(name) for name in names]
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 256
+    journal: list[Exchange]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is none."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: _Server
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        wire = next((wire for wire in WIRES if wire.path == self.path.partition("?")[0]), None)
+        if wire is None:
+            self._whole(404, {"error": f"no {self.path} here"})
+        else:
+            self._answer(wire, body)
+
+    def _answer(self, wire: Wire, body: Mapping[str, Any]) -> None:
+        ask = wire.read(body)
+        status = FAILURES.get(ask.mood, 200)
+        if status != 200:
+            self._book(wire, body, status, NOTHING)
+            self._whole(status, wire.failure(status))
+            return
+        say = think(ask)
+        used = count(ask, say)
+        self._book(wire, body, status, used)
+        if wire.streams(body):
+            pieces = list(wire.pieces(ask, say, used, body))
+            self._stream(wire, pieces[: len(pieces) // 2] if ask.mood == "broken" else [*pieces, b""])
+        elif ask.mood == "broken":
+            self.close_connection = True
+        else:
+            self._whole(status, wire.whole(ask, say, used))
+
+    def _book(self, wire: Wire, body: Mapping[str, Any], status: int, used: Tokens) -> None:
+        self.server.journal.append(Exchange(wire.name, body["model"], body, status, used))
+
+    def _whole(self, status: int, data: Any) -> None:
+        content = json.dumps(data, ensure_ascii=False).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+    def _stream(self, wire: Wire, pieces: Sequence[bytes]) -> None:
+        """Send the pieces as chunks. The empty one ends the stream; without it the connection is closed."""
+        self.send_response(200)
+        self.send_header("Content-Type", wire.stream_type)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for piece in pieces:
+            self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+            self.wfile.flush()
+        self.close_connection = bool(pieces[-1])
+
+    def log_message(self, *args: object) -> None:
+        pass
