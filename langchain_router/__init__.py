@@ -14,8 +14,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from langchain_router.chat import ChatRouter
-from langchain_router.handler import RouterCallbackHandler, get_router_callback
+from router_core.errors import MissingExtra
+
+try:
+    from langchain_router.chat import ChatRouter
+    from langchain_router.handler import RouterCallbackHandler, get_router_callback
+except ModuleNotFoundError as error:
+    if error.name != "langchain_core":
+        raise
+    raise MissingExtra("langchain-core", "langchain") from error
 
 if TYPE_CHECKING:
     from langchain_router.middleware import RouterMiddleware

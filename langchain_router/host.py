@@ -172,7 +172,7 @@ class LangChainHost:
         """Whether nobody would see the run of this model, into which half of LangChain's own time goes. A model that
         does more than LangChain's in ``invoke`` or ``generate`` is run as it wants to be."""
         plain = all(getattr(type(model), name) is getattr(BaseChatModel, name) for name in _ENTRANCES)
-        return plain and not (self._run_manager.handlers or model.callbacks)
+        return plain and not (self._run_manager.handlers or model.callbacks or model.verbose)
 
     def _silently(self, ready: Ready) -> AIMessage:
         """What ``invoke`` does below its run: cache, rate limiter, normal forms of messages, the call."""
@@ -196,8 +196,10 @@ class LangChainHost:
         number = len(self._tab.attempts) + 1
         about = {"router_request_id": self._tab.request_id, "router_attempt": number}
         if not self._run_manager.handlers:
-            metadata = {**(self._config.get("metadata") or {}), **about}
-            return {**self._config, "callbacks": None, "metadata": metadata}
+            unheard: RunnableConfig = {**self._config, "callbacks": None}
+            unheard["metadata"] = {**(self._config.get("metadata") or {}), **about}
+            unheard.pop("run_name", None)
+            return unheard
         manager = self._run_manager.get_child(f"attempt:{number}")
         self._deferred = [] if effect.voice is Voice.LIVE else defer_streaming(manager)
         # The manager has the request's tags and metadata already; its name and id are those of the router's own run.
