@@ -9,7 +9,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from langchain_router.catalog import Child
+from langchain_router.catalog import Child, secrets_of
 from router_core.types import ToolSpec
 
 _SETTINGS = ("temperature", "max_tokens", "timeout", "top_p", "seed", "max_retries", "output_version")
@@ -89,6 +89,7 @@ class Binder:
 
     def __init__(self, children: Mapping[str, Child]) -> None:
         self._children = children
+        self.secrets = secrets_of(children.values())
         self._bound: dict[tuple[Any, ...], _Bound] = {}
 
     def child(self, name: str) -> Child:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding
+from pydantic import SecretStr
 
 from router_core.errors import ConfigError
 from router_core.registry import LOCAL, Registry
@@ -35,7 +37,9 @@ _INPUTS: Mapping[str, Capability] = {
 ROUTER_TYPE = "model-router"
 """What a router calls itself; no prefix by which LangChain knows a provider."""
 
-_LOOPBACK = frozenset({None, "127.0.0.1", "localhost", "::1", "0.0.0.0"})  # noqa: S104 - read, not bound
+_SHORTEST_KEY = 8
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0"})  # noqa: S104 - read, not bound
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,12 @@ def _refusals() -> tuple[type[Exception], ...]:
     return (ValueError, TypeError) if openai is None else (ValueError, TypeError, openai.OpenAIError)
 
 
+def secrets_of(children: Iterable[Child]) -> frozenset[str]:
+    """The keys of the models, to be kept out of what the router tells. Stand-ins of a few letters are none."""
+    values = [value for child in children for value in vars(child.model).values() if isinstance(value, SecretStr)]
+    return frozenset(key for value in values if len(key := value.get_secret_value()) >= _SHORTEST_KEY)
+
+
 def _child(given: object) -> Child:
     kwargs: dict[str, Any] = {}
     while isinstance(given, RunnableBinding):
@@ -154,11 +164,13 @@ def _entry(child: Child, taken: Mapping[str, Child]) -> Model:
     model_id = str(params.get("ls_model_name") or type(child.model).__name__)
     profile = cast("Mapping[str, Any]", child.model.profile or {})
     local = _is_local(child.model, provider, model_id)
+    name = _fresh(f"{provider}:{model_id}", taken)
     return Model(
-        name=_fresh(f"{provider}:{model_id}", taken),
+        name=name,
         id=model_id,
         provider=PRICE_LIST_NAMES.get(provider, provider),
-        endpoint=provider,
+        # Two models of a provider may have two keys and two servers: what befalls one says nothing of the other.
+        endpoint=name,
         price=Price.free() if local else None,
         context_window=profile.get("max_input_tokens"),
         max_output_tokens=profile.get("max_output_tokens"),
@@ -185,8 +197,11 @@ def _capabilities(profile: Mapping[str, Any]) -> frozenset[Capability]:
 
 
 def _is_local(model: BaseChatModel, provider: str, model_id: str) -> bool:
-    host = urlsplit(str(getattr(model, "base_url", None) or "")).hostname
-    return provider == "ollama" and host in _LOOPBACK and not model_id.endswith("cloud")
+    if provider != "ollama" or model_id.endswith("cloud"):
+        return False
+    # As the ollama client finds its server: the model's own address, else the environment's, else this machine.
+    address = str(getattr(model, "base_url", None) or os.environ.get("OLLAMA_HOST", "")).strip()
+    return not address or urlsplit(address if "://" in address else f"//{address}").hostname in _LOOPBACK
 
 
 def _fresh(name: str, taken: Mapping[str, Child]) -> str:

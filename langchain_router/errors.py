@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 from langchain_core.exceptions import (
@@ -29,7 +29,7 @@ from langchain_core.exceptions import (
 )
 
 from router_core.errors import AllAttemptsFailed, NoFeasibleModel, RouterError, StreamBroken
-from router_core.hosts.failures import Row, sort_failure
+from router_core.hosts.failures import ProviderError, Row, sort_failure
 from router_core.records import RefusalCode
 from router_core.types import TRANSIENT, Failed, FailureKind
 
@@ -74,8 +74,22 @@ _STATUS: Mapping[int, FailureKind] = {
 """HTTP statuses of integrations without typed errors (``ollama.ResponseError``)."""
 
 
-def sort_error(error: Exception) -> Failed | None:
-    """What an exception of a chat model means; None for the router's own errors and for control flow of LangGraph."""
+def sort_error(error: Exception, secrets: Collection[str] = ()) -> Failed | None:
+    """What an exception of a chat model means; None for the router's own errors and for control flow of LangGraph.
+
+    The exception is handed on as it is, unless it tells one of the ``secrets``.
+    """
+    failed = _sorted(error)
+    if failed is None or not any(secret in f"{error} {error!r}" for secret in secrets):
+        return failed
+    text = str(error)
+    for secret in secrets:
+        text = text.replace(secret, "[key]")
+    row = Row(failed.kind, failed.may_be_billed)
+    return Failed(ProviderError(text, row), *row)
+
+
+def _sorted(error: Exception) -> Failed | None:
     if isinstance(error, RouterError) or any(cls.__name__ == "GraphBubbleUp" for cls in type(error).__mro__):
         return None
     for cls, row in _KINDS:

@@ -112,7 +112,7 @@ class LangChainHost:
 
     def failed(self, error: Exception) -> Failed | None:
         """What an exception of a chat model means."""
-        return sort_error(error)
+        return sort_error(error, self._binder.secrets)
 
     # What is told while the request runs.
 

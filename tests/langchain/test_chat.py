@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import traceback
 from typing import Any
 
 import pytest
@@ -11,14 +12,14 @@ import pytest
 pytest.importorskip("langchain_core", reason="langchain-core is not installed; run: uv sync --group langchain")
 
 from langchain_core.caches import InMemoryCache
-from langchain_core.exceptions import ContextOverflowError, ModelError
+from langchain_core.exceptions import ContextOverflowError, ModelAuthenticationError, ModelError
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.tools import tool
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from langchain_router import ChatRouter
 from router_core import AllAttemptsFailed, ConfigError, InvalidRequest, NoFeasibleModel, Settings
@@ -165,6 +166,31 @@ class TestModels:
     def test_what_is_no_model_is_refused(self, models: Any, says: str) -> None:
         with pytest.raises(ConfigError, match=says):
             ChatRouter(models=models)
+
+    @pytest.mark.parametrize(
+        ("base_url", "environment", "local"),
+        [
+            (None, None, True),
+            (None, "127.0.0.1:11434", True),
+            (None, "gpu.example:11434", False),
+            ("http://localhost:11434", "gpu.example", True),
+            ("http://gpu.example:11434", None, False),
+        ],
+    )
+    def test_local_only_follows_where_ollama_is(
+        self, monkeypatch: pytest.MonkeyPatch, base_url: str | None, environment: str | None, *, local: bool
+    ) -> None:
+        class Ollama(Scripted):
+            base_url: str | None = None
+
+        if environment:
+            monkeypatch.setenv("OLLAMA_HOST", environment)
+        llm = ChatRouter(models=[Ollama(model_name="m", provider="ollama", base_url=base_url)])
+        if local:
+            assert llm.invoke("hi", local_only=True).text == "Paris."
+        else:
+            with pytest.raises(NoFeasibleModel, match="tag_missing"):
+                llm.invoke("hi", local_only=True)
 
     def test_a_router_is_no_model_of_a_router(self) -> None:
         with pytest.raises(ConfigError, match="counted twice"):
@@ -313,6 +339,22 @@ class TestErrors:
         with pytest.raises(ContextOverflowError) as caught:
             llm.invoke("word " * 10_000)
         assert isinstance(caught.value, NoFeasibleModel)
+
+    def test_a_key_that_a_server_repeats_is_told_to_nobody(self) -> None:
+        class Keyed(Scripted):
+            key: SecretStr = SecretStr("sk-made-up-key")
+
+        failing = Keyed(model_name="k", says=ConnectionError("no such key: sk-made-up-key"))
+        with pytest.raises(AllAttemptsFailed) as caught:
+            ChatRouter(models=[failing], settings=Settings(retries=0)).invoke("hi")
+        told = "".join(traceback.format_exception(caught.value)) + repr(caught.value.receipt)
+        assert "sk-made-up-key" not in told
+        assert "no such key: [key]" in told
+
+    def test_a_refused_key_says_nothing_of_another_model_of_the_provider(self) -> None:
+        llm, (_, strong) = router(ModelAuthenticationError("refused"), "Paris!")
+        assert llm.invoke("hi").text == "Paris!"
+        assert len(strong.asked) == 1
 
     def test_langgraphs_control_flow_passes_through(self) -> None:
         class GraphBubbleUp(Exception):
