@@ -1,18 +1,8 @@
 """Policies: where a request starts, and why.
 
-The two policies that read the text are heuristics: transparent and fast, and about as good at telling which requests
-need the strong model as the length of the prompt. On one half of RouteLLM's public outcomes (lm-sys/RouteLLM; weak
-mixtral-8x7b, strong gpt-4-1106-preview) their APGR, where random has 0.50, is
-
-=====================  =====  =====
-score                  MMLU   GSM8K
-=====================  =====  =====
-``DifficultyPolicy``   0.57   0.61
-``ComplexityPolicy``   0.55   0.59
-number of words        0.58   0.60
-=====================  =====  =====
-
-with a sampling error (95 %) of about 0.03 and 0.06.
+The two policies that read the text, ``DifficultyPolicy`` and ``ComplexityPolicy``, are heuristics: transparent and
+fast, and hardly better at telling which requests need the strong model than the length of the prompt. Where a wrong
+start is costly, rely on the verifiers, or give a policy of your own.
 """
 
 from __future__ import annotations

@@ -38,8 +38,7 @@ class ComplexityPolicy(ScorePolicy):
     four or more sentences        +1
     ============================  ===========================
 
-    Terms are counted once each. A heuristic, no measure of quality: see what was measured in the docstring of
-    ``router_core.policies``.
+    Terms are counted once each. A heuristic, no measure of quality: see ``router_core.policies``.
 
     Args:
         medium: the points from which a request is medium.

@@ -25,7 +25,7 @@ class DifficultyPolicy(ScorePolicy):
     - keywords: different difficulty, reasoning, technical, system-design and code terms, 1 from four on;
     - structure: the share that holds of: code, a multi-step pattern, four or more sentences, two or more questions.
 
-    A heuristic, no measure of quality: see what was measured in the docstring of ``router_core.policies``.
+    A heuristic, no measure of quality: see ``router_core.policies``.
 
     Args:
         medium: the score (0..1) from which a request is medium.
