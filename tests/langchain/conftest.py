@@ -12,7 +12,8 @@ import pytest
 import pytest_asyncio
 
 if TYPE_CHECKING:
-    from tests.langchain.servers.provider import Exchange, Provider
+    from tests.langchain.provider import Provider
+    from tests.servers.provider import Exchange
 
 HERE = Path(__file__).parent
 NEEDED = (
@@ -52,7 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def provider() -> AsyncIterator[Provider]:
     """Models named for how they behave, "good-a" or "unsure-b", over three wire formats."""
-    from tests.langchain.servers.provider import Provider
+    from tests.langchain.provider import Provider
 
     server = Provider()
     yield server

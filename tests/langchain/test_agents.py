@@ -35,8 +35,9 @@ from langchain_router import ChatRouter
 from langchain_router.handler import RouterCallbackHandler
 from router_core import Settings
 from router_core.policies import StaticPolicy
+from tests.langchain.provider import Provider
 from tests.langchain.scripted import GOOD, IDK, Scripted, knows
-from tests.langchain.servers.provider import Exchange, Provider
+from tests.servers.provider import Exchange
 
 CASTS = {
     "draft accepted": ("openai:good-a", "anthropic:good-b"),

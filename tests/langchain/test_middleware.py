@@ -34,8 +34,9 @@ from langchain_router.middleware import RouterMiddleware
 from router_core.errors import ConfigError, NoFeasibleModel
 from router_core.policies import StaticPolicy
 from router_core.types import Constraints
+from tests.langchain.provider import Provider
 from tests.langchain.scripted import GOOD, IDK, Scripted, knows
-from tests.langchain.servers.provider import Exchange, Provider
+from tests.servers.provider import Exchange
 
 ASK: Any = {"messages": [HumanMessage("What is the weather in 'Paris'?")]}
 SUNNY = "The tool says: It is sunny in Paris."

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from langchain_core.messages import AIMessage
 
-from tests.langchain.servers.provider import Exchange, Provider
+from tests.langchain.provider import Provider
+from tests.servers.provider import Exchange
 
 WIRES = ("openai", "anthropic", "ollama")
 

@@ -14,7 +14,8 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.unit_tests import ChatModelUnitTests
 
 from langchain_router import ChatRouter
-from tests.langchain.servers.provider import Exchange, Provider
+from tests.langchain.provider import Provider
+from tests.servers.provider import Exchange
 
 TWO_RUNS = "the suite wants one run of a chat model in all; the call that failed is a run too, and traces show it"
 

@@ -12,7 +12,8 @@ import pytest
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
 
 from langchain_router import ChatRouter
-from tests.langchain.servers.provider import Exchange, Provider
+from tests.langchain.provider import Provider
+from tests.servers.provider import Exchange
 
 OPENAI, ANTHROPIC, OLLAMA = MODELS = ("openai:good-a", "anthropic:good-b", "ollama:good-c")
 TURNS = (

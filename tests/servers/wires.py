@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from tests.langchain.servers.mind import Ask, Call, Said, Say, Tokens
+from tests.servers.mind import Ask, Call, Said, Say, Tokens
 
 _NUMBERS = itertools.count(1)
 

@@ -9,15 +9,9 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from langchain_anthropic import ChatAnthropic
-from langchain_core.language_models import BaseChatModel
-from langchain_ollama import ChatOllama
-from langchain_openai import ChatOpenAI
+from tests.servers.mind import FAILURES, Tokens, count, think
+from tests.servers.wires import WIRES, Wire
 
-from tests.langchain.servers.mind import FAILURES, Tokens, count, think
-from tests.langchain.servers.wires import WIRES, Wire
-
-CLASSES = {"openai": ChatOpenAI, "anthropic": ChatAnthropic, "ollama": ChatOllama}
 NOTHING = Tokens(0, 0, 0, 0)
 
 
@@ -32,45 +26,19 @@ class Exchange:
     used: Tokens
 
 
-class Provider:
-    """The server, and LangChain's own models of it."""
+class ProviderServer:
+    """The server. Each face has its own models of it."""
 
     def __init__(self) -> None:
         self.journal: list[Exchange] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.journal = self.journal
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._models: dict[str, BaseChatModel] = {}
-        self._clients: list[ChatOllama] = []
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
-    async def close(self) -> None:
-        """End the server. The integrations of OpenAI and Anthropic share their clients; ChatOllama leaves its open."""
-        for model in self._clients:
-            model._client._client.close()
-            await model._async_client._client.aclose()
+    def shut_down(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-
-    def params(self, name: str) -> dict[str, Any]:
-        """What the constructor of the chat model is to be given for "openai:good-a", "anthropic:...", "ollama:..."."""
-        wire, _, model = name.partition(":")
-        shared = {"model": model, "base_url": f"{self.url}/v1" if wire == "openai" else self.url}
-        return shared if wire == "ollama" else {**shared, "api_key": "none", "max_retries": 0}
-
-    def model(self, name: str, **params: Any) -> BaseChatModel:
-        """A chat model, such as "openai:good-a". Without further parameters it is the same object each time."""
-        if not params and name in self._models:
-            return self._models[name]
-        model = CLASSES[name.partition(":")[0]](**self.params(name), **params)
-        if isinstance(model, ChatOllama):
-            self._clients.append(model)
-        if not params:
-            self._models[name] = model
-        return model
-
-    def models(self, *names: str) -> list[BaseChatModel]:
-        return [self.model(name) for name in names]
 
 
 class _Server(ThreadingHTTPServer):
