@@ -10,6 +10,7 @@ from langchain_core.runnables import RunnableBinding
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_router.catalog import Child, secrets_of
+from router_core.hosts.portable import OPENAI_ONLY
 from router_core.types import ToolSpec
 
 _SETTINGS = ("temperature", "max_tokens", "timeout", "top_p", "seed", "max_retries", "output_version")
@@ -17,12 +18,6 @@ _SETTINGS = ("temperature", "max_tokens", "timeout", "top_p", "seed", "max_retri
 
 _FIELDS: Mapping[str, Mapping[str, str]] = {"ollama": {"max_tokens": "num_predict"}}
 """Where a constructor's name differs and is no alias of the field."""
-
-_OPENAI_ONLY = frozenset(
-    {"extra_headers", "frequency_penalty", "logit_bias", "logprobs", "parallel_tool_calls", "presence_penalty",
-     "reasoning_effort", "service_tier", "store", "top_logprobs", "user", "verbosity"}
-)  # fmt: skip
-"""Call arguments of OpenAI's protocol that other integrations take for an error."""
 
 _OPENAI_LIKE = frozenset({"openai", "azure", "groq", "xai", "deepseek", "openrouter", "together", "fireworks"})
 _STRICT_WITH_FORMAT = frozenset({"openai", "azure"})
@@ -109,7 +104,7 @@ class Binder:
         output = rest.pop("response_format", None)
         strict = rest.pop("strict", None)
         if child.provider not in _OPENAI_LIKE:
-            rest = {key: value for key, value in rest.items() if key not in _OPENAI_ONLY}
+            rest = {key: value for key, value in rest.items() if key not in OPENAI_ONLY}
         if not tools and output is None:
             return model, rest
         if output is not None and strict is None and child.provider in _STRICT_WITH_FORMAT:

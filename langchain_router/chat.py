@@ -22,7 +22,7 @@ from langchain_router.catalog import ROUTER_TYPE, catalogue
 from langchain_router.deferred import chunk_of
 from langchain_router.errors import as_langchain_errors
 from langchain_router.host import Call, LangChainHost, SilentHost
-from langchain_router.profile import answer_of, identity_of, last_chunk, together
+from langchain_router.profile import answer_of, last_chunk, together
 from langchain_router.request import Asked, config_of, read_request
 from langchain_router.runs import arun_chain, run_chain
 from langchain_router.structured import ParsedVerifier, Structure, StructuredRouter
@@ -130,7 +130,7 @@ class ChatRouter(BaseChatModel):
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
         """What the router would do with a prompt: part of the key of LangChain's cache."""
-        return identity_of(self._rules, self._defaults)
+        return self._rules.identity(self._defaults)
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         params = super()._get_ls_params(stop=stop, **kwargs)

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from langchain_core.exceptions import (
@@ -29,7 +29,7 @@ from langchain_core.exceptions import (
 )
 
 from router_core.errors import AllAttemptsFailed, NoFeasibleModel, RouterError, StreamBroken
-from router_core.hosts.failures import ProviderError, Row, sort_failure
+from router_core.hosts.failures import Row, redacted, row_of_status, sort_failure
 from router_core.records import RefusalCode
 from router_core.types import TRANSIENT, Failed, FailureKind
 
@@ -63,16 +63,6 @@ _KINDS: tuple[tuple[type[ModelError], Row], ...] = (
 )
 """LangChain's typed errors, the special ones first."""
 
-_STATUS: Mapping[int, FailureKind] = {
-    401: FailureKind.AUTH,
-    403: FailureKind.AUTH,
-    404: FailureKind.NOT_FOUND,
-    408: FailureKind.TIMEOUT,
-    413: FailureKind.CONTEXT_OVERFLOW,
-    429: FailureKind.RATE_LIMITED,
-}
-"""HTTP statuses of integrations without typed errors (``ollama.ResponseError``)."""
-
 
 def sort_error(error: Exception, secrets: Collection[str] = ()) -> Failed | None:
     """What an exception of a chat model means; None for the router's own errors and for control flow of LangGraph.
@@ -80,13 +70,7 @@ def sort_error(error: Exception, secrets: Collection[str] = ()) -> Failed | None
     The exception is handed on as it is, unless it tells one of the ``secrets``.
     """
     failed = _sorted(error)
-    if failed is None or not any(secret in f"{error} {error!r}" for secret in secrets):
-        return failed
-    text = str(error)
-    for secret in secrets:
-        text = text.replace(secret, "[key]")
-    row = Row(failed.kind, failed.may_be_billed)
-    return Failed(ProviderError(text, row), *row)
+    return None if failed is None else redacted(failed, secrets)
 
 
 def _sorted(error: Exception) -> Failed | None:
@@ -103,8 +87,7 @@ def _sorted(error: Exception) -> Failed | None:
 def _by_status(error: Exception) -> Failed:
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and status > 0:
-        other = FailureKind.OVERLOADED if status >= 500 else FailureKind.BAD_REQUEST  # noqa: PLR2004
-        return Failed(error, _STATUS.get(status, other))
+        return Failed(error, *row_of_status(status))
     if isinstance(error, TimeoutError):
         return Failed(error, FailureKind.TIMEOUT, may_be_billed=True)
     if isinstance(error, OutputParserException | ValueError):

@@ -2,135 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from functools import cache
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
 
-from router_core.records import Attempt, AttemptOutcome, Receipt, ReceiptOutcome
-from router_core.types import Json, Usage, add_nano, to_usd
-
-KEEP = 10_000
-"""How many of the latest calls a handler remembers one by one unless told otherwise."""
+from router_core import tally
+from router_core.records import Receipt
+from router_core.tally import KEEP, Books, Tally
+from router_core.types import Json
 
 _RUNS = 50_000
 """How many of the latest runs a handler knows the root of."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What was counted of a model, a call or a root run; sums with ``+``.
+class RoutedCall(tally.RoutedCall):
+    """One request of a router: its receipt and where in the run tree it was made."""
 
-    ``requests`` are those that had to do with it, ``answered`` those that it answered. ``escalations`` counts rejected
-    answers by the verifier's reason code, ``fallbacks`` failed calls by the kind of the failure. ``cost_nano`` and
-    ``baseline_nano`` (what the strongest model would have cost for the answers that were served) are nano-dollars, None
-    as soon as a part is unknown. ``latency_s`` is the time of a model's attempts, or of whole requests.
-    """
-
-    requests: int = 0
-    answered: int = 0
-    attempts: int = 0
-    usage: Usage = field(default_factory=Usage)
-    cost_nano: int | None = 0
-    baseline_nano: int | None = 0
-    escalations: Mapping[str, int] = field(default_factory=dict)
-    fallbacks: Mapping[str, int] = field(default_factory=dict)
-    latency_s: float = 0.0
+    __slots__ = ()
 
     @property
-    def cost_usd(self) -> Decimal | None:
-        """US dollars spent; None as soon as a part is unknown."""
-        return to_usd(self.cost_nano)
+    def run_id(self) -> UUID:
+        """The router's own run."""
+        return UUID(self.call_id)
 
     @property
-    def baseline_usd(self) -> Decimal | None:
-        """US dollars that the strongest model would have cost for the same answers; None if unknown."""
-        return to_usd(self.baseline_nano)
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            requests=self.requests + other.requests,
-            answered=self.answered + other.answered,
-            attempts=self.attempts + other.attempts,
-            usage=self.usage + other.usage,
-            cost_nano=add_nano(self.cost_nano, other.cost_nano),
-            baseline_nano=add_nano(self.baseline_nano, other.baseline_nano),
-            escalations=_both(self.escalations, other.escalations),
-            fallbacks=_both(self.fallbacks, other.fallbacks),
-            latency_s=self.latency_s + other.latency_s,
-        )
-
-    def as_dict(self) -> dict[str, Json]:
-        """JSON-safe; amounts of money are decimal strings."""
-        usage = self.usage
-        return {
-            "requests": self.requests,
-            "answered": self.answered,
-            "attempts": self.attempts,
-            "input_tokens": usage.input_tokens,
-            "cache_read_tokens": usage.cache_read_tokens,
-            "cache_write_tokens": usage.cache_write_tokens,
-            "output_tokens": usage.output_tokens,
-            "reasoning_tokens": usage.reasoning_tokens,
-            "estimated": usage.estimated,
-            "cost_usd": _decimal(self.cost_usd),
-            "baseline_usd": _decimal(self.baseline_usd),
-            "escalations": dict(self.escalations),
-            "fallbacks": dict(self.fallbacks),
-            "latency_s": self.latency_s,
-        }
-
-
-class RoutedCall(NamedTuple):
-    """One request of a router: its receipt and where in the run tree it was made. ``run_id`` is the router's own run,
-    ``root_run_id`` the outermost one that the handler has seen above it."""
-
-    receipt: Receipt
-    run_id: UUID
-    root_run_id: UUID
-    baseline_nano: int | None
-
-    @property
-    def by_model(self) -> dict[str, Tally]:
-        """What each model did for this call."""
-        tallies: dict[str, Tally] = {}
-        for attempt in self.receipt.attempts:
-            tallies[attempt.model] = tallies.get(attempt.model, Tally()) + _of_attempt(attempt)
-        answerer = self.receipt.model
-        return {
-            model: replace(
-                tally,
-                requests=1,
-                answered=int(model == answerer),
-                baseline_nano=self.baseline_nano if model == answerer else 0,
-            )
-            for model, tally in tallies.items()
-        }
-
-    @property
-    def tally(self) -> Tally:
-        """The whole call."""
-        attempts = _sum(map(_of_attempt, self.receipt.attempts))
-        answered = self.receipt.outcome is ReceiptOutcome.ANSWERED
-        return replace(
-            attempts,
-            requests=1,
-            answered=int(answered),
-            baseline_nano=self.baseline_nano if answered else 0,
-            latency_s=self.receipt.latency_s,
-        )
+    def root_run_id(self) -> UUID:
+        """The outermost run that the handler has seen above it."""
+        return UUID(self.root_id)
 
     def as_dict(self) -> dict[str, Json]:
         """JSON-safe: the tally of the call, and the receipt's account of the decision and of every attempt."""
-        ids = {"run_id": str(self.run_id), "root_run_id": str(self.root_run_id)}
-        return {**ids, **self.tally.as_dict(), **self.receipt.summary()}
+        told = super().as_dict()
+        return {"run_id": told.pop("call_id"), "root_run_id": told.pop("root_id"), **told}
 
 
 class RouterCallbackHandler(BaseCallbackHandler):
@@ -155,57 +64,44 @@ class RouterCallbackHandler(BaseCallbackHandler):
     run_inline = True
 
     def __init__(self, keep: int = KEEP) -> None:
-        self._keep = keep
+        self._books = Books(keep)
         self._lock = Lock()
         self._roots: dict[UUID, UUID] = {}
         self._outer: RouterCallbackHandler | None = None
-        self._forget()
 
     # What was counted.
 
     @property
     def total(self) -> Tally:
         """All requests together."""
-        with self._lock:
-            return self._total
+        return self._books.total
 
     @property
     def by_model(self) -> dict[str, Tally]:
         """Each model by its name in the registry. ``requests`` are those in which it was tried."""
-        with self._lock:
-            return dict(self._by_model)
+        return self._books.by_model
 
     @property
     def calls(self) -> tuple[RoutedCall, ...]:
         """The latest requests, oldest first."""
-        with self._lock:
-            return tuple(self._calls.values())
+        return cast("tuple[RoutedCall, ...]", self._books.calls)
 
     @property
     def by_root_run(self) -> dict[UUID, Tally]:
         """The latest requests by the outermost run (chain, graph, agent) that made them."""
-        return _by_root_run(self.calls)
+        return {UUID(root): counted for root, counted in self._books.by_root.items()}
 
     def as_dict(self) -> dict[str, Json]:
         """Everything, JSON-safe; amounts of money are decimal strings, an unknown one is None."""
-        with self._lock:
-            total, by_model, calls = self._total, dict(self._by_model), tuple(self._calls.values())
-        return {
-            "total": total.as_dict(),
-            "models": {model: tally.as_dict() for model, tally in by_model.items()},
-            "root_runs": {str(root): tally.as_dict() for root, tally in _by_root_run(calls).items()},
-            "calls": [call.as_dict() for call in calls],
-        }
+        told = self._books.as_dict()
+        return {"total": told["total"], "models": told["models"], "root_runs": told["roots"], "calls": told["calls"]}
 
     def __str__(self) -> str:
-        with self._lock:
-            total, by_model = self._total, dict(self._by_model)
-        return _table(total, by_model)
+        return str(self._books)
 
     def reset(self) -> None:
         """Forget what was counted. Runs under way are still known, so that their calls find their root."""
-        with self._lock:
-            self._forget()
+        self._books.reset()
 
     # What LangChain and the router tell.
 
@@ -224,9 +120,10 @@ class RouterCallbackHandler(BaseCallbackHandler):
     ) -> None:
         """A request is over. A receipt that was booked already is not booked again."""
         with self._lock:
-            if receipt.request_id not in self._calls:
-                root = self._roots.get(run_id) or self._root_of(run_id, parent_run_id)
-                self._book(RoutedCall(receipt, run_id, root, baseline_nano))
+            root = self._roots.get(run_id) or self._root_of(run_id, parent_run_id)
+        self._books.book(
+            RoutedCall(receipt=receipt, baseline_nano=baseline_nano, call_id=str(run_id), root_id=str(root))
+        )
         if self._outer is not None:
             self._outer.on_router_receipt(
                 receipt, run_id=run_id, parent_run_id=parent_run_id, baseline_nano=baseline_nano
@@ -237,7 +134,8 @@ class RouterCallbackHandler(BaseCallbackHandler):
         with self._lock:
             self._roots[run_id] = self._root_of(run_id, parent_run_id)
             # Not forgotten at the end of the run: the receipt of a stream that is left early may come after it.
-            _drop_oldest(self._roots, _RUNS)
+            if len(self._roots) > _RUNS:
+                del self._roots[next(iter(self._roots))]
         if self._outer is not None:
             self._outer.on_chain_start(run_id=run_id, parent_run_id=parent_run_id)
 
@@ -245,23 +143,8 @@ class RouterCallbackHandler(BaseCallbackHandler):
     on_tool_start = on_chain_start
     on_retriever_start = on_chain_start
 
-    # The books.
-
     def _root_of(self, run_id: UUID, parent_run_id: UUID | None) -> UUID:
         return run_id if parent_run_id is None else self._roots.get(parent_run_id, parent_run_id)
-
-    def _book(self, call: RoutedCall) -> None:
-        """Enter a call. Whoever calls this holds the lock."""
-        self._calls[call.receipt.request_id] = call
-        _drop_oldest(self._calls, self._keep)
-        self._total += call.tally
-        for model, tally in call.by_model.items():
-            self._by_model[model] = self._by_model.get(model, Tally()) + tally
-
-    def _forget(self) -> None:
-        self._total = Tally()
-        self._by_model: dict[str, Tally] = {}
-        self._calls: dict[str, RoutedCall] = {}
 
 
 _innermost: ContextVar[RouterCallbackHandler | None] = ContextVar("router_callback", default=None)
@@ -298,86 +181,3 @@ def get_router_callback(keep: int = KEEP) -> Iterator[RouterCallbackHandler]:
         yield handler
     finally:
         _innermost.reset(token)
-
-
-def _of_attempt(attempt: Attempt) -> Tally:
-    rejected = attempt.outcome is AttemptOutcome.REJECTED and attempt.verdict is not None
-    return Tally(
-        attempts=1,
-        usage=attempt.usage or Usage(),
-        cost_nano=attempt.cost_nano,
-        escalations={attempt.verdict.code: 1} if rejected and attempt.verdict else {},
-        fallbacks={attempt.failure.value: 1} if attempt.failure else {},
-        latency_s=attempt.latency_s,
-    )
-
-
-def _sum(tallies: Iterable[Tally]) -> Tally:
-    total = Tally()
-    for tally in tallies:
-        total += tally
-    return total
-
-
-def _by_root_run(calls: Iterable[RoutedCall]) -> dict[UUID, Tally]:
-    tallies: dict[UUID, Tally] = {}
-    for call in calls:
-        tallies[call.root_run_id] = tallies.get(call.root_run_id, Tally()) + call.tally
-    return tallies
-
-
-def _both(left: Mapping[str, int], right: Mapping[str, int]) -> Mapping[str, int]:
-    return {code: left.get(code, 0) + right.get(code, 0) for code in {**left, **right}} if right else left
-
-
-def _drop_oldest(table: dict[Any, Any], keep: int) -> None:
-    while len(table) > keep:
-        del table[next(iter(table))]
-
-
-def _decimal(amount: Decimal | None) -> str | None:
-    return None if amount is None else f"{amount:f}"
-
-
-_HEAD = ("model", "answers", "calls", "input", "cached", "output", "reasoning", "cost USD", "rejected", "failed", "s")
-
-
-def _table(total: Tally, by_model: Mapping[str, Tally]) -> str:
-    """Plain text: one line for each model, the total, and what the strongest model alone would have cost."""
-    rows = [_HEAD, *(_row(model, tally) for model, tally in by_model.items())]
-    rows.append(_row(f"total of {total.requests} requests", total))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [_line(row, widths) for row in rows]
-    lines.insert(1, _line(["-" * width for width in widths], widths))
-    if total.usage.estimated:
-        lines.append("~ a part of the tokens is estimated: a provider did not report them")
-    if total.baseline_nano is not None:
-        lines.append(f"The strongest model alone would have cost {total.baseline_usd:f} USD for the same answers.")
-    return "\n".join(lines)
-
-
-def _row(name: str, tally: Tally) -> tuple[str, ...]:
-    usage = tally.usage
-    about = "~" if usage.estimated else ""
-    return (
-        name,
-        str(tally.answered),
-        str(tally.attempts),
-        f"{about}{usage.input_tokens}",
-        str(usage.cache_read_tokens),
-        f"{about}{usage.output_tokens}",
-        str(usage.reasoning_tokens),
-        _decimal(tally.cost_usd) or "unknown",
-        _codes(tally.escalations),
-        _codes(tally.fallbacks),
-        f"{tally.latency_s:.2f}",
-    )
-
-
-def _codes(codes: Mapping[str, int]) -> str:
-    return ", ".join(f"{code} {count}" for code, count in codes.items()) or "-"
-
-
-def _line(cells: Iterable[str], widths: Iterable[int]) -> str:
-    first, *rest = [(cell, width) for cell, width in zip(cells, widths, strict=True)]
-    return "  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)])

@@ -18,7 +18,6 @@ from langchain_router.binding import Binder
 from langchain_router.deferred import Deferred, chunk_of, defer_streaming
 from langchain_router.errors import sort_error
 from langchain_router.messages import portable, reply_of
-from langchain_router.profile import baseline_nano
 from langchain_router.structured import Structure
 from router_core.effects import CallModel, Voice
 from router_core.events import Accepted, Decided, Escalated, Event, FellBack, Settled
@@ -152,7 +151,7 @@ class LangChainHost:
             receipt,
             run_id=manager.run_id,
             parent_run_id=manager.parent_run_id,
-            baseline_nano=baseline_nano(self._tab, self._strongest),
+            baseline_nano=self._tab.baseline_nano(self._strongest),
         )
 
     # One attempt.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from router_core.hosts.checks import text_size
 from router_core.hosts.messages import AUDIO_ALLOWANCE, IMAGE_ALLOWANCE, PDF_ALLOWANCE, WRAPPING
+from router_core.hosts.portable import FINISH_REASONS, portable_id
 from router_core.types import Capability, Reply, Role, ToolCall, Turn, Usage
 
 _ROLES: Mapping[str, Role] = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
@@ -25,21 +24,6 @@ _BLOCKS: Mapping[str, tuple[Capability, int]] = {
     "document": (Capability.PDF, PDF_ALLOWANCE),
 }
 """Content blocks that are more than text, in the names of LangChain and of the providers; their allowances in bytes."""
-
-_FINISH: Mapping[str, str] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "tool_use": "tool_calls",
-    "refusal": "content_filter",
-    "STOP": "stop",
-    "MAX_TOKENS": "length",
-    "SAFETY": "content_filter",
-}
-"""Finish reasons of Anthropic and Google, in OpenAI's words."""
-
-_PORTABLE_ID = re.compile(r"[A-Za-z0-9_-]{1,40}")
-"""Ids of tool calls that every provider takes: Anthropic's alphabet, OpenAI's length."""
 
 
 def turns_of(messages: Sequence[BaseMessage]) -> tuple[Turn, ...]:
@@ -77,22 +61,16 @@ def portable(messages: Iterable[BaseMessage], provider: str) -> list[BaseMessage
 
 def _ported(message: BaseMessage, provider: str) -> BaseMessage:
     if isinstance(message, ToolMessage):
-        portable_id = _portable_id(message.tool_call_id)
-        if portable_id == message.tool_call_id:
+        call_id = portable_id(message.tool_call_id)
+        if call_id == message.tool_call_id:
             return message
-        return message.model_copy(update={"tool_call_id": portable_id})
+        return message.model_copy(update={"tool_call_id": call_id})
     if not isinstance(message, AIMessage) or message.response_metadata.get("model_provider") == provider:
         return message
     if isinstance(message.content, str) and not message.tool_calls:
         return message
-    calls = [{**call, "id": _portable_id(call["id"])} for call in message.tool_calls]
+    calls = [{**call, "id": portable_id(call["id"])} for call in message.tool_calls]
     return AIMessage(content=message.text, tool_calls=calls, id=message.id, name=message.name)
-
-
-def _portable_id(given: str | None) -> str:
-    if given and _PORTABLE_ID.fullmatch(given):
-        return given
-    return "call_" + hashlib.sha256((given or "").encode()).hexdigest()[:24]
 
 
 def reply_of(message: AIMessage) -> Reply:
@@ -105,7 +83,7 @@ def reply_of(message: AIMessage) -> Reply:
     return Reply(
         text=message.text,
         tool_calls=tuple(calls),
-        finish_reason=_FINISH.get(str(reason), str(reason)) if reason else None,
+        finish_reason=FINISH_REASONS.get(str(reason), str(reason)) if reason else None,
         usage=usage_of(message),
         refusal=refusal if isinstance(refusal, str) else None,
         model_id=meta.get("model_name"),

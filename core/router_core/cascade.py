@@ -7,7 +7,8 @@ that it yields (``effects.py``); the drivers (``drive.py``) perform them and set
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from router_core.constraints import Outlook, feasible, quality_objection
 from router_core.effects import Await, CallModel, Flow, Resume, Tell, Timed, Voice
@@ -17,7 +18,18 @@ from router_core.policies.base import Choice, Policy
 from router_core.records import Attempt, AttemptOutcome, Candidate, Decision, Reason, Refusal
 from router_core.registry import Registry
 from router_core.tab import Tab
-from router_core.types import ACCEPT, TRANSIENT, Failed, FailureKind, Model, Reply, RequestView, StreamMode, Verdict
+from router_core.types import (
+    ACCEPT,
+    TRANSIENT,
+    Constraints,
+    Failed,
+    FailureKind,
+    Model,
+    Reply,
+    RequestView,
+    StreamMode,
+    Verdict,
+)
 from router_core.verifiers.base import Verifier
 
 
@@ -33,6 +45,27 @@ class Rules:
     def with_verifiers(self, *verifiers: Verifier) -> Rules:
         """The same rules with other verifiers."""
         return Rules(self.registry, self.policy, verifiers, self.outlook)
+
+    def identity(self, constraints: Constraints) -> dict[str, Any]:
+        """What decides about an answer, as part of a cache key: the same in every process."""
+        return {
+            "models": [model.name for model in self.registry.models],
+            "policy": _identity(self.policy),
+            "verifiers": [_identity(verifier) for verifier in self.verifiers],
+            "constraints": {
+                name: sorted(value) if isinstance(value, frozenset) else str(value)
+                for name, value in asdict(constraints).items()
+            },
+            "settings": repr(self.outlook.settings),
+        }
+
+
+_PLAIN = (str, int, float, tuple)
+
+
+def _identity(thing: Any) -> str:
+    plain = {name: value for name, value in getattr(thing, "__dict__", {}).items() if isinstance(value, _PLAIN)}
+    return f"{thing.name} {sorted(plain.items())}" if plain else str(thing.name)
 
 
 def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool = False) -> Flow[Reply]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
 
 from router_core.constraints import Outlook
 from router_core.effects import Timed
 from router_core.errors import AnswersRejected, NoFeasibleModel
 from router_core.records import Attempt, AttemptOutcome, Decision, Receipt, ReceiptOutcome
 from router_core.tokens import expected_input_tokens, expected_tokens
-from router_core.types import Failed, Model, Reply, RequestView, Usage, Verdict
+from router_core.types import Failed, Model, Reply, RequestView, Usage, Verdict, to_usd
 
 _ERROR_LENGTH = 200
 
@@ -106,6 +108,44 @@ class Tab:
             tags=self.request.tags,
         )
         return self.receipt
+
+    def baseline_nano(self, strongest: Model) -> int | None:
+        """What the strongest model would have cost for the tokens of the accepted answer; None if that is unknown."""
+        if self.reply is None or not self.attempts or self.attempts[-1].usage is None:
+            return None
+        cost = self.outlook.prices.cost(strongest, self.attempts[-1].usage)
+        return None if cost is None else cost.nano
+
+    def summary(self, strongest: Model) -> dict[str, Any]:
+        """The account that an answer carries; empty while there is no receipt, or if there was no decision.
+
+        Text and whole numbers only: frameworks add up or join what the chunks of a stream carry. Costs are US dollars
+        as text; an unknown one is "unknown".
+        """
+        receipt, decision = self.receipt, self.decision
+        if receipt is None or decision is None:
+            return {}
+        predicted = next((p.cost_usd for p in decision.predictions if p.model == decision.start), None)
+        accepted = bool(receipt.attempts) and receipt.attempts[-1].outcome is AttemptOutcome.ACCEPTED
+        return {
+            "request_id": receipt.request_id,
+            "model": receipt.model or "",
+            "policy": decision.policy,
+            "reason": decision.reason.value,
+            "score": "" if decision.score is None else f"{decision.score:g}",
+            "predicted_cost_usd": _money(predicted),
+            "cost_usd": _money(receipt.cost_usd),
+            "strongest_cost_usd": _money(to_usd(self.baseline_nano(strongest))),
+            "attempts": len(receipt.attempts),
+            "escalations": receipt.escalations,
+            "fallbacks": receipt.fallbacks,
+            "verified": "yes" if accepted else "no",
+            "latency_ms": round(receipt.latency_s * 1000),
+        }
+
+
+def _money(dollars: Decimal | None) -> str:
+    return "unknown" if dollars is None else f"{dollars:f}"
 
 
 def _short(error: Exception) -> str:

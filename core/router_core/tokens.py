@@ -41,7 +41,7 @@ _SOURCE = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """An upper bound of the input tokens and how it was found: "bytes" or "tiktoken"."""
+    """An upper bound of the input tokens and how it was found: "bytes", "tiktoken" or "the application's tokenizer"."""
 
     tokens: int
     method: str
@@ -62,6 +62,8 @@ def input_bound(request: RequestView, room: int, provider: str) -> Estimate:
     """An upper bound of the input tokens; counted with tiktoken only if the byte bound exceeds ``room`` tokens."""
     if request.input_bytes <= room:
         return Estimate(request.input_bytes, "bytes")
+    if request.input_tokens is not None:
+        return Estimate(request.input_tokens, "the application's tokenizer")
     counted = _count(request)
     if counted is None:
         return Estimate(

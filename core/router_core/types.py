@@ -185,12 +185,14 @@ class RequestView:
     """What policies, constraints and verifiers may look at. The native messages stay with the host.
 
     ``input_bytes`` is the UTF-8 length of all that is sent (texts, tool and output schemas) plus an allowance for the
-    wrapping of each message: a byte-level tokenizer never makes more tokens than that. ``call_site`` is the place in
-    the application that makes the call.
+    wrapping of each message: a byte-level tokenizer never makes more tokens than that. ``input_tokens`` is given where
+    the application fits its prompts to a window by a tokenizer of its own: its count, and no other, then decides if
+    they fit. ``call_site`` is the place in the application that makes the call.
     """
 
     turns: tuple[Turn, ...]
     input_bytes: int
+    input_tokens: int | None = None
     modalities: frozenset[Capability] = frozenset()
     tools: tuple[ToolSpec, ...] = ()
     tool_choice: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import traceback
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -11,8 +12,8 @@ import openai._exceptions
 import pytest
 
 from router_core.errors import InvalidRequest
-from router_core.hosts.failures import SDK, ProviderError, Row, sort_failure
-from router_core.types import FailureKind
+from router_core.hosts.failures import SDK, ProviderError, Row, redacted, row_of_status, sort_failure
+from router_core.types import Failed, FailureKind
 
 HTTP = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name)]
 
@@ -87,3 +88,53 @@ def test_other_failures_are_sorted_too(error, row):
 @pytest.mark.parametrize("error", [TypeError(), RuntimeError(), InvalidRequest("no"), FileNotFoundError()])
 def test_errors_of_the_program_are_none_of_a_call(error):
     assert sort_failure(error) is None
+
+
+KEY = "sk-made-up"
+
+
+def chained(message, cause):
+    error = ValueError(message)
+    error.__cause__ = ValueError(cause)
+    return error
+
+
+@pytest.mark.parametrize("error", [ValueError(f"no such key: {KEY}"), chained("no", f"no such key: {KEY}")])
+def test_a_failure_that_tells_a_key_is_told_without_it(error):
+    failed = redacted(Failed(error, FailureKind.AUTH, may_be_billed=True), {KEY})
+    assert KEY not in "".join(traceback.format_exception(failed.error)) + repr(failed)
+    assert str(failed.error) == str(error).replace(KEY, "[key]")
+    assert (failed.kind, failed.may_be_billed) == (FailureKind.AUTH, True)
+    assert sort_failure(failed.error) == failed
+
+
+@pytest.mark.parametrize("secrets", [(), {"sk-another"}])
+def test_a_failure_that_tells_no_key_is_handed_on_as_it_is(secrets):
+    failed = Failed(chained(f"{KEY} is refused", "no"), FailureKind.AUTH)
+    assert redacted(failed, secrets) is failed
+
+
+@pytest.mark.parametrize("http", HTTP)
+def test_a_connection_error_in_our_words_tells_no_key_of_its_cause(http):
+    error = connection_error(openai.APIConnectionError, http, "ConnectError")
+    error.args = (KEY,)
+    assert KEY not in "".join(traceback.format_exception(sort_failure(error, {KEY}).error))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, FailureKind.BAD_REQUEST),
+        (401, FailureKind.AUTH),
+        (403, FailureKind.AUTH),
+        (404, FailureKind.NOT_FOUND),
+        (408, FailureKind.TIMEOUT),
+        (413, FailureKind.CONTEXT_OVERFLOW),
+        (422, FailureKind.BAD_REQUEST),
+        (429, FailureKind.RATE_LIMITED),
+        (500, FailureKind.OVERLOADED),
+        (503, FailureKind.OVERLOADED),
+    ],
+)
+def test_a_status_alone_says_what_a_failure_is(status, kind):
+    assert row_of_status(status).kind is kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ def test_tiktoken_counts_where_the_bound_does_not_decide(monkeypatch: pytest.Mon
     assert tokens.input_bound(request, room=600, provider="openai").tokens == 516
     foreign = tokens.input_bound(request, room=600, provider="ollama")
     assert (foreign.tokens, foreign.method) == (645, "tiktoken")
+
+
+def test_the_application_own_count_decides_where_it_has_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "local_encoding", TwoCharacters)
+    request = replace(view("a" * 1_000), input_tokens=250)
+    assert tokens.input_bound(request, room=600, provider="ollama") == tokens.Estimate(
+        250, "the application's tokenizer"
+    )
 
 
 def test_a_long_text_is_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,8 @@ from typing import Any
 
 from router_core.hosts.chat import Chunk, ToolCallDelta
 from router_core.hosts.failures import ProviderError, Row, row_of_code
+from router_core.hosts.portable import FINISH_REASONS
 from router_core.types import FailureKind, Model, Reply, ToolCall, Usage
-
-FINISH_REASONS: Mapping[str, str] = {"eos": "stop", "model_length": "length"}
-"""Together's and Mistral's own words, in OpenAI's."""
 
 _CUT = Row(FailureKind.CONNECTION, may_be_billed=True)
 _TOLD = Row(FailureKind.OVERLOADED, may_be_billed=True)

@@ -1,7 +1,8 @@
 """What an exception of a call means, by table.
 
-The openai SDK is built on httpx (2.x) or httpx2 (3.x) and lets some of their exceptions through. All are known by the
-names of their classes, so that none of the three is imported here.
+The openai SDK is built on httpx (2.x) or httpx2 (3.x) and lets some of their exceptions through. Anthropic's SDK comes
+from the same generator, so that its classes have the same names. All are known by the names of their classes: none of
+these packages is imported here.
 """
 
 from __future__ import annotations
@@ -54,8 +55,14 @@ SDK: Mapping[str, Row] = {
     "SubjectTokenProviderError": Row(FailureKind.AUTH),
     "WebSocketConnectionClosedError": Row(FailureKind.CONNECTION, may_be_billed=True),
     "WebSocketQueueFullError": Row(FailureKind.CONNECTION),
+    # Anthropic's alone.
+    "AnthropicError": Row(FailureKind.UNKNOWN),
+    "RequestTooLargeError": Row(FailureKind.CONTEXT_OVERFLOW),
+    "OverloadedError": Row(FailureKind.OVERLOADED),
+    "ServiceUnavailableError": Row(FailureKind.OVERLOADED),
+    "DeadlineExceededError": Row(FailureKind.TIMEOUT, may_be_billed=True),
 }
-"""Every exception class of the SDK. ``APIError`` itself is an error that a stream tells in place of a chunk; a 409 is
+"""Every exception class of the SDKs. ``APIError`` itself is an error that a stream tells in place of a chunk; a 409 is
 a lock that the SDK, too, takes for passing."""
 
 STATUS: Mapping[int, Row] = {
@@ -66,6 +73,15 @@ STATUS: Mapping[int, Row] = {
     504: Row(FailureKind.TIMEOUT, may_be_billed=True),
 }
 """Statuses that say more than the SDK's class for them."""
+
+_CLASSES: Mapping[int, FailureKind] = {
+    401: FailureKind.AUTH,
+    403: FailureKind.AUTH,
+    404: FailureKind.NOT_FOUND,
+    409: FailureKind.OVERLOADED,
+    429: FailureKind.RATE_LIMITED,
+}
+"""Statuses for which the SDK has a class of its own, for clients that have none (``ollama.ResponseError``)."""
 
 TRANSPORT: Mapping[str, Row] = {
     "HTTPError": Row(FailureKind.CONNECTION, may_be_billed=True),
@@ -89,6 +105,7 @@ UNSENT = frozenset(
 )
 """Their exceptions that come before a request has left: nothing can have been billed."""
 
+_SDKS = frozenset({"openai", "anthropic"})
 _HTTP = frozenset({"httpx", "httpx2"})
 
 _TOO_LONG = re.compile(
@@ -108,23 +125,32 @@ def sort_failure(error: Exception, secrets: Collection[str] = ()) -> Failed | No
     if row is None:
         return None
     text = _told(error)
-    clean = text
+    if text == str(error):
+        return redacted(Failed(error, *row), secrets)
+    said = ProviderError(text, row)
+    said.__cause__ = error
+    return redacted(Failed(said, *row), secrets)
+
+
+def redacted(failed: Failed, secrets: Collection[str]) -> Failed:
+    """The failure as it is, unless its exception or the one that this came from tells one of the ``secrets``: then with
+    a ``ProviderError`` that says the same without them and comes from none."""
+    error = failed.error
+    told = f"{error} {error!r} {error.__cause__ or ''!r}"
+    if not any(secret in told for secret in secrets):
+        return failed
+    text = str(error)
     for secret in secrets:
-        clean = clean.replace(secret, "[key]")
-    if clean != text or any(secret in repr(error) for secret in secrets):
-        return Failed(ProviderError(clean, row), *row)
-    if text != str(error):
-        said = ProviderError(text, row)
-        said.__cause__ = error
-        return Failed(said, *row)
-    return Failed(error, *row)
+        text = text.replace(secret, "[key]")
+    row = Row(failed.kind, failed.may_be_billed)
+    return Failed(ProviderError(text, row), *row)
 
 
 def _row(error: Exception) -> Row | None:
     if isinstance(error, ProviderError):
         return error.row
     for package, name in _classes(error):
-        if package == "openai" and name in SDK:
+        if package in _SDKS and name in SDK:
             return _sdk_row(error, name)
         if package in _HTTP and name in TRANSPORT:
             return _sent(error, TRANSPORT[name])
@@ -172,6 +198,13 @@ def row_of_code(code: object, message: str) -> Row | None:
     return None
 
 
+def row_of_status(status: int) -> Row:
+    """What an HTTP status means of which nothing else is known: no class of the SDK, no code, no words."""
+    if status in STATUS:
+        return STATUS[status]
+    return Row(_CLASSES.get(status, FailureKind.OVERLOADED if status >= 500 else FailureKind.BAD_REQUEST))  # noqa: PLR2004
+
+
 def _sent(error: BaseException | None, row: Row) -> Row:
     """The row, but not billed where the request never left."""
     unsent = error is not None and any(name in UNSENT for package, name in _classes(error) if package in _HTTP)
@@ -186,7 +219,7 @@ def _classes(error: BaseException) -> Iterator[tuple[str, str]]:
 
 def _told(error: Exception) -> str:
     """What an exception says; the SDK's connection errors, which name neither server nor reason, with both."""
-    names = {name for package, name in _classes(error) if package == "openai"}
+    names = {name for package, name in _classes(error) if package in _SDKS}
     if "APIConnectionError" not in names:
         return str(error)
     url: Any = getattr(getattr(error, "request", None), "url", None)
