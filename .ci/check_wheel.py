@@ -13,7 +13,7 @@ import router_core
 from router_core import Router
 from router_core.testing import ScriptedHost, scripted_model
 
-PACKAGES = ("core/router_core", "langchain_router")
+PACKAGES = ("core/router_core", "langchain_router", "llamaindex_router")
 
 
 def check_files(wheel: Path, root: Path) -> None:

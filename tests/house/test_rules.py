@@ -25,7 +25,7 @@ import router_core
 from router_core import errors
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("core/router_core", "langchain_router")
+PACKAGES = ("core/router_core", "langchain_router", "llamaindex_router")
 TOP_LEVEL = {
     "ARCHITECTURE.md",
     "CHANGELOG.md",

@@ -1,0 +1,148 @@
+"""One call of the router: what it asks of a model, whichever that is, and what the rules see of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+from llama_index.core.base.llms.generic_utils import messages_to_prompt
+from llama_index.core.base.llms.types import ChatMessage
+from llama_index.core.prompts import ChatPromptTemplate
+from llama_index.core.utils import get_tokenizer
+from llama_index_instrumentation.dispatcher import active_instrument_tags
+from pydantic import BaseModel, PrivateAttr
+
+from llamaindex_router.messages import size_of, turns_of
+from llamaindex_router.trail import Place
+from router_core.errors import InvalidRequest
+from router_core.hosts.limits import ROUTING, read_constraints, read_labels
+from router_core.registry import Registry, did_you_mean
+from router_core.types import Constraints, OutputSchema, RequestView, StreamMode, ToolSpec
+
+TAG = "router"
+"""The instrument tag whose value, a dictionary, holds options of the router for all calls within its block."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What is asked of a model: the payload of the host.
+
+    messages: the conversation. kwargs: for the models. tools, flags: what ``chat_with_tools`` was given beside them.
+    output_cls: what ``structured_predict`` is to make. prompt: what ``complete`` was given, for models of one text.
+    """
+
+    messages: Sequence[ChatMessage]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    routing: Mapping[str, Any] = field(default_factory=dict)
+    tools: Sequence[Any] | None = None
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    output_cls: type[BaseModel] | None = None
+    prompt: str | None = None
+
+    @property
+    def mode(self) -> StreamMode | None:
+        """How a stream may speak, if the call says so."""
+        return self.routing.get("stream_mode")
+
+    def view(self, place: Place, defaults: Constraints, registry: Registry) -> RequestView:
+        """The request as the rules see it.
+
+        Raises:
+            InvalidRequest: an option is wrong, or a text cannot be sent.
+        """
+        options = {"call_site": place.call_site, **self.routing}
+        _, session, call_site = read_labels(options)
+        tools = tuple(map(_spec, self.tools or ()))
+        schema = self._schema()
+        size, modalities = size_of(self.messages)
+        turns = turns_of(self.messages)
+        offered = [json.dumps(tool.parameters, default=str) + tool.description for tool in tools]
+        demanded = json.dumps(schema.json_schema, default=str) if schema else ""
+        size += sum(len(text.encode()) for text in (*offered, demanded))
+        windows = [model.context_window for model in registry.models if model.context_window is not None]
+        return RequestView(
+            turns=turns,
+            input_bytes=size,
+            # Counted only where it can matter: LlamaIndex packs its prompts to the window by this very tokenizer.
+            input_tokens=_count([turn.text for turn in turns]) if windows and size > min(windows) // 2 else None,
+            modalities=modalities,
+            tools=tools,
+            tool_choice=self._tool_choice() if tools else None,
+            output_schema=schema,
+            max_tokens=_whole(self.kwargs.get("max_tokens")),
+            constraints=read_constraints(options, defaults, registry),
+            session=session,
+            call_site=call_site,
+        )
+
+    def _schema(self) -> OutputSchema | None:
+        if self.output_cls is None:
+            return None
+        return OutputSchema(self.output_cls.__name__, self.output_cls.model_json_schema())
+
+    def _tool_choice(self) -> str | None:
+        choice = self.kwargs.get("tool_choice")
+        if isinstance(choice, Mapping):
+            choice = (choice.get("function") or choice).get("name") or choice.get("type")
+        if choice in {None, "auto"}:
+            return "any" if self.flags.get("tool_required") else None
+        return "any" if choice in {"any", "required"} else str(choice)
+
+
+class FixedPrompt(ChatPromptTemplate):
+    """Messages that are formatted already. No text in them is taken for a variable."""
+
+    _given: list[ChatMessage] = PrivateAttr(default_factory=list)
+
+    @classmethod
+    def of(cls, messages: Sequence[ChatMessage]) -> FixedPrompt:
+        """A prompt of copies of the messages."""
+        prompt = cls([])  # type: ignore[call-arg, arg-type]  # the constructor is written by hand
+        prompt._given = deepcopy(list(messages))
+        return prompt
+
+    def format_messages(self, llm: Any = None, **_: Any) -> list[ChatMessage]:
+        """The messages; with what an output parser adds that a program has set."""
+        messages = deepcopy(self._given)
+        return self.output_parser.format_messages(messages) if self.output_parser else messages
+
+    def get_template(self, llm: Any = None) -> str:
+        """The messages as one text."""
+        return messages_to_prompt(self._given)
+
+
+def read_kwargs(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The keyword arguments of a call, told apart: the router's, and the models'. What ``instrument_tags`` says of the
+    router counts where the call says nothing.
+
+    Raises:
+        InvalidRequest: the tag ``router`` holds something that is no option.
+    """
+    tagged = active_instrument_tags.get().get(TAG) or {}
+    if not isinstance(tagged, Mapping):
+        raise InvalidRequest(f"instrument_tags[{TAG!r}]: {tagged!r} is no dictionary of options of the router")
+    for name in tagged:
+        if name not in ROUTING:
+            known = ", ".join(sorted(ROUTING))
+            raise InvalidRequest(
+                f"instrument_tags[{TAG!r}]: {name!r} is no option{did_you_mean(str(name), ROUTING)}; known are {known}"
+            )
+    own = {name: value for name, value in kwargs.items() if name in ROUTING}
+    return {**tagged, **own}, {name: value for name, value in kwargs.items() if name not in ROUTING}
+
+
+def _spec(tool: Any) -> ToolSpec:
+    metadata = tool.metadata
+    return ToolSpec(metadata.get_name(), metadata.description or "", metadata.get_parameters_dict())
+
+
+def _count(texts: Sequence[str]) -> int:
+    tokenizer = get_tokenizer()
+    return sum(len(tokenizer(text)) for text in texts)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

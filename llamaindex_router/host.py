@@ -1,0 +1,269 @@
+"""The LlamaIndex host: each attempt of a request is exactly one call of one LLM, which makes its own events."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing, contextmanager
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from llama_index.core.base.llms.generic_utils import completion_response_to_chat_response
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, MessageRole
+from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.dispatcher import active_instrument_tags, instrument_tags
+
+from llamaindex_router.binding import ready
+from llamaindex_router.call import Call, FixedPrompt
+from llamaindex_router.catalog import Inner
+from llamaindex_router.errors import is_stale_loop, sort_error
+from llamaindex_router.events import RouterReceiptEvent, events_of
+from llamaindex_router.messages import Ids, calls_of, portable, reply_of, with_ids
+from llamaindex_router.structured import UNPARSED, Unparsed, method_of, reply_with
+from llamaindex_router.trail import Place, hearing
+from router_core.effects import CallModel
+from router_core.events import Event, Settled
+from router_core.tab import Tab
+from router_core.tally import RoutedCall
+from router_core.types import Failed, Model, Reply
+
+dispatcher = get_dispatcher(__name__)
+
+
+class Attempt(NamedTuple):
+    """One attempt, ready to be made."""
+
+    make: Callable[[], Any]
+    ids: Ids
+    responses: list[Any]
+    tags: Mapping[str, Any]
+
+
+class LlamaIndexHost:
+    """Performs one request. ``place`` is where it was made; ``handlers`` are handed the receipt when it is over."""
+
+    def __init__(
+        self, inners: Mapping[str, Inner], secrets: frozenset[str], tab: Tab, strongest: Model, place: Place
+    ) -> None:
+        self._inners = inners
+        self._secrets = secrets
+        self._tab = tab
+        self._strongest = strongest
+        self._place = place
+        self._attempt: Attempt | None = None
+        self.handlers: Sequence[Any] = ()
+        self.listened_to = False
+
+    # The port of the core.
+
+    def call(self, effect: CallModel, payload: Call) -> Reply:
+        """One answer in one piece."""
+        attempt = self._ready(effect, payload, "")
+        try:
+            with _around(attempt):
+                answer = attempt.make()
+        except UNPARSED as error:
+            answer = _unparsed(payload, error)
+        return self._reply(attempt, answer)
+
+    async def acall(self, effect: CallModel, payload: Call) -> Reply:
+        """One answer in one piece."""
+        attempt = self._ready(effect, payload, "a")
+        answer: Any = None
+        try:
+            with _StaleLoop() as stale, _around(attempt):
+                answer = await attempt.make()
+            if stale.met:
+                with _around(attempt):
+                    answer = await attempt.make()
+        except UNPARSED as error:
+            answer = _unparsed(payload, error)
+        return self._reply(attempt, answer)
+
+    def open_stream(self, effect: CallModel, payload: Call) -> Iterator[Any]:
+        """The chunks of one answer."""
+        attempt = self._ready(effect, payload, "stream_")
+        try:
+            with _around(attempt):
+                chunks = attempt.make()
+            with closing(chunks):
+                while True:
+                    with _around(attempt):
+                        chunk = next(chunks, _END)
+                    if chunk is _END:
+                        return
+                    yield _chunk(attempt, chunk)
+        except UNPARSED as error:
+            yield _unparsed(payload, error)
+
+    async def aopen_stream(self, effect: CallModel, payload: Call) -> AsyncIterator[Any]:
+        """The chunks of one answer."""
+        attempt = self._ready(effect, payload, "astream_")
+        began = False
+        try:
+            while True:
+                with _StaleLoop() as stale:
+                    with _around(attempt):
+                        chunks = await attempt.make()
+                    async with aclosing(chunks):
+                        while True:
+                            with _around(attempt):
+                                chunk = await anext(chunks, _END)
+                            if chunk is _END:
+                                return
+                            began = stale.passed = True
+                            yield _chunk(attempt, chunk)
+                if began or not stale.met:
+                    return
+        except UNPARSED as error:
+            yield _unparsed(payload, error)
+
+    def join(self, chunks: Sequence[Any]) -> Reply:
+        """The reply that these chunks make: the last one holds all that was said, the usage may stand on another."""
+        if not chunks:
+            return Reply(text="")
+        last = chunks[-1]
+        if not isinstance(last, ChatResponse):
+            return reply_with(last, self._attempt.responses if self._attempt else ())
+        replies = (reply_of(chunk) for chunk in reversed(chunks) if isinstance(chunk, ChatResponse))
+        whole = next(replies)
+        for reply in replies:
+            if whole.usage is not None and whole.finish_reason is not None:
+                break
+            whole = _filled(whole, reply)
+        return whole
+
+    def replay(self, reply: Reply) -> Iterator[Any]:
+        """The whole answer as one chunk."""
+        native = reply.native
+        yield native.model_copy(update={"delta": reply.text}) if isinstance(native, ChatResponse) else native
+
+    def shows(self, chunk: Any) -> int:
+        """How many characters a chunk shows. A tool call, a thought and an object count as one."""
+        if isinstance(chunk, Unparsed):
+            return 0
+        if not isinstance(chunk, ChatResponse):
+            return 1
+        said = len(chunk.delta or "")
+        return said or int(bool(chunk.additional_kwargs.get("thinking_delta") or calls_of(chunk.message)))
+
+    def failed(self, error: Exception) -> Failed | None:
+        """What an exception of an LLM means."""
+        return sort_error(error, self._secrets)
+
+    # What is told while the request runs.
+
+    def told(self, event: Event) -> None:
+        """Pass an event on to LlamaIndex's instrumentation, and the receipt to the handlers that want it."""
+        if isinstance(event, Settled):
+            call = RoutedCall(
+                receipt=event.receipt,
+                baseline_nano=self._tab.baseline_nano(self._strongest),
+                call_id=self._place.span_id,
+                root_id=self._place.root_id,
+            )
+            for handler in self.handlers:
+                handler.on_router_receipt(call)
+            if self.listened_to:
+                dispatcher.event(RouterReceiptEvent.of(call))
+        elif self.listened_to:
+            for each in events_of(event):
+                dispatcher.event(each)
+
+    # One attempt.
+
+    def _ready(self, effect: CallModel, call: Call, way: str) -> Attempt:
+        inner = self._inners[effect.model.name]
+        mixed = len({other.family for other in self._inners.values()}) > 1
+        role = inner.metadata.system_role if inner.metadata else MessageRole.SYSTEM
+        messages = portable(call.messages, inner.family, role, mixed=mixed)
+        if effect.note is not None:
+            messages = _with_note(messages, effect.note, role)
+        llm, kwargs = ready(inner, call.kwargs, streaming="stream" in way)
+        bound = Inner(llm, inner.family, inner.metadata)
+        about = {"router_request_id": self._tab.request_id, "router_attempt": len(self._tab.attempts) + 1}
+        self._attempt = Attempt(_maker(bound, call, way, messages, kwargs), {}, [], about)
+        return self._attempt
+
+    def _reply(self, attempt: Attempt, answer: Any) -> Reply:
+        answer = _chunk(attempt, answer)
+        return reply_of(answer) if isinstance(answer, ChatResponse) else reply_with(answer, attempt.responses)
+
+
+_END = object()
+
+
+def _maker(
+    inner: Inner, call: Call, way: str, messages: list[ChatMessage], kwargs: dict[str, Any]
+) -> Callable[[], Any]:
+    """What makes the attempt when it is called, with arguments of its own each time: integrations write into theirs."""
+    llm: Any = inner.llm
+    if call.output_cls is not None:
+        predict = method_of(inner, f"{way}structured_predict")
+        return lambda: predict(call.output_cls, FixedPrompt.of(messages), llm_kwargs=dict(kwargs))
+    if call.tools is not None and inner.calls_tools:
+        tools = call.tools
+        ask = getattr(llm, f"{way}chat_with_tools")
+        return lambda: ask(list(tools), chat_history=list(messages), **call.flags, **kwargs)
+    if not inner.chat:
+        # Its own ``chat`` would wrap ``complete``, and tell of two calls.
+        complete = getattr(llm, f"{way}complete")
+        text = call.prompt or llm.messages_to_prompt(messages)
+        return lambda: complete(text, formatted=True, **kwargs)
+    chat = getattr(llm, f"{way}chat")
+    return lambda: chat(list(messages), **kwargs)
+
+
+@contextmanager
+def _around(attempt: Attempt) -> Iterator[None]:
+    """Within the block, what the model tells is marked as this attempt's, and heard."""
+    with instrument_tags({**active_instrument_tags.get(), **attempt.tags}), hearing(attempt.responses):
+        yield
+
+
+class _StaleLoop:
+    """Catches the failure of a connection that belongs to another event loop, unless something ``passed`` before."""
+
+    def __init__(self) -> None:
+        self.met = False
+        self.passed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> bool:
+        self.met = isinstance(error, Exception) and not self.passed and is_stale_loop(error)
+        return self.met
+
+
+def _unparsed(call: Call, error: Exception) -> Unparsed:
+    if call.output_cls is None:
+        raise error
+    return Unparsed(error)
+
+
+def _chunk(attempt: Attempt, chunk: Any) -> Any:
+    """A chunk or an answer in the one form of this host: a chat response with an id on each tool call, or an object."""
+    if isinstance(chunk, CompletionResponse):
+        delta = chunk.delta
+        chunk = completion_response_to_chat_response(chunk)
+        chunk.delta = delta
+    return with_ids(chunk, attempt.ids) if isinstance(chunk, ChatResponse) else chunk
+
+
+def _filled(reply: Reply, earlier: Reply) -> Reply:
+    return Reply(
+        text=reply.text,
+        tool_calls=reply.tool_calls or earlier.tool_calls,
+        finish_reason=reply.finish_reason or earlier.finish_reason,
+        usage=reply.usage or earlier.usage,
+        refusal=reply.refusal or earlier.refusal,
+        model_id=reply.model_id or earlier.model_id,
+        native=reply.native,
+    )
+
+
+def _with_note(messages: list[ChatMessage], note: str, role: MessageRole) -> list[ChatMessage]:
+    """The note in the system message, which comes first: several providers refuse a second one."""
+    if messages and messages[0].role is role and role is not MessageRole.USER:
+        return [ChatMessage(role=role, content=f"{messages[0].content}\n\n{note}"), *messages[1:]]
+    return [ChatMessage(role=role, content=note), *messages]

@@ -1,0 +1,157 @@
+"""One request after another: each is a call, driven by the core over a host of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, NamedTuple
+
+from llama_index.core.base.llms.types import ChatResponse
+
+from llamaindex_router.call import Call
+from llamaindex_router.catalog import ROUTER, Inner, secrets_of
+from llamaindex_router.errors import as_plain_errors
+from llamaindex_router.host import LlamaIndexHost
+from llamaindex_router.profile import SUMMARY, answer_of, empty_answer
+from llamaindex_router.structured import Unparsed, structured_verifiers
+from llamaindex_router.trail import TRAIL, listened_to
+from router_core import drive
+from router_core.cascade import Rules, cascade
+from router_core.tab import Tab
+from router_core.types import Constraints, Reply
+
+
+class Audience(NamedTuple):
+    """What belongs to the router when it is called: the handlers of its callback manager, and its rate limiter."""
+
+    handlers: Sequence[Any]
+    rate_limiter: Any
+
+
+class _Run(NamedTuple):
+    """One request, ready to be driven."""
+
+    tab: Tab
+    flow: Any
+    world: drive.World[Call, Any]
+
+
+class Requests:
+    """Answers calls by the rules of a router. Nothing about one call is kept here: threads and event loops share it."""
+
+    def __init__(self, rules: Rules, defaults: Constraints, inners: Mapping[str, Inner]) -> None:
+        self._rules = rules
+        # A structured answer is judged by whether it could be made, even where nothing else is checked.
+        self._structured_rules = rules.with_verifiers(*structured_verifiers(rules.verifiers))
+        self._defaults = defaults
+        self._inners = inners
+        self._secrets = secrets_of(inners.values())
+
+    def answer(self, call: Call, audience: Audience) -> Any:
+        """The response in one piece; for a structured call the object."""
+        if audience.rate_limiter is not None:
+            audience.rate_limiter.acquire()
+        with as_plain_errors():
+            run = self._begin(call, audience, streaming=False)
+            return self._answered(drive.run(run.flow, run.tab, run.world), run.tab)
+
+    async def aanswer(self, call: Call, audience: Audience) -> Any:
+        """The response in one piece; for a structured call the object."""
+        if audience.rate_limiter is not None:
+            await audience.rate_limiter.async_acquire()
+        with as_plain_errors():
+            run = self._begin(call, audience, streaming=False)
+            return self._answered(await drive.arun(run.flow, run.tab, run.world), run.tab)
+
+    def stream(self, call: Call, audience: Audience) -> Generator[Any, None, None]:
+        """The response in chunks; for a structured call the objects. The first is there when this returns."""
+        if audience.rate_limiter is not None:
+            audience.rate_limiter.acquire()
+        with as_plain_errors():
+            run = self._begin(call, audience, streaming=True)
+        chunks = self._speak(call, run)
+        # Asked for within the span of this call: read later, it would stand nowhere in a trace.
+        first = next(chunks, None)
+        return _from(first, chunks)
+
+    async def astream(self, call: Call, audience: Audience) -> AsyncGenerator[Any, None]:
+        """The response in chunks; for a structured call the objects. The first is there when this returns."""
+        if audience.rate_limiter is not None:
+            await audience.rate_limiter.async_acquire()
+        with as_plain_errors():
+            run = self._begin(call, audience, streaming=True)
+        chunks = self._aspeak(call, run)
+        first = await anext(chunks, None)
+        return _afrom(first, chunks)
+
+    def _speak(self, call: Call, run: _Run) -> Generator[Any, None, None]:
+        last = None
+        with as_plain_errors():
+            for chunk in drive.stream(run.flow, run.tab, run.world):
+                last = _own(chunk)
+                yield last
+        if call.output_cls is None and not self._marked(last, run.tab):
+            yield empty_answer(run.tab, self._rules.registry.strongest)
+
+    async def _aspeak(self, call: Call, run: _Run) -> AsyncGenerator[Any, None]:
+        last = None
+        with as_plain_errors():
+            async with aclosing(drive.astream(run.flow, run.tab, run.world)) as chunks:
+                async for chunk in chunks:
+                    last = _own(chunk)
+                    yield last
+        if call.output_cls is None and not self._marked(last, run.tab):
+            yield empty_answer(run.tab, self._rules.registry.strongest)
+
+    def _begin(self, call: Call, audience: Audience, *, streaming: bool) -> _Run:
+        rules = self._rules if call.output_cls is None else self._structured_rules
+        place = TRAIL.place(ROUTER)
+        tab = Tab(call.view(place, self._defaults, rules.registry), rules.outlook)
+        host = LlamaIndexHost(self._inners, self._secrets, tab, rules.registry.strongest, place)
+        host.handlers = [each for each in audience.handlers if hasattr(each, "on_router_receipt")]
+        host.listened_to = listened_to()
+        observers: tuple[Callable[..., Any], ...] = (host.told,) if host.listened_to or host.handlers else ()
+        settings = rules.outlook.settings
+        mode = (call.mode or settings.stream_mode) if streaming else "hold"
+        flow = cascade(rules, tab, mode=mode, observed=host.listened_to)
+        return _Run(tab, flow, drive.World(host, call, time.perf_counter, observers, settings.prefix_tokens))
+
+    def _marked(self, last: Any, tab: Tab) -> bool:
+        """Write the account of the request on the chunk that turned out to be the last: whoever keeps it has both."""
+        if last is None:
+            return False
+        last.additional_kwargs[SUMMARY] = tab.summary(self._rules.registry.strongest)
+        return True
+
+    def _answered(self, reply: Reply, tab: Tab) -> Any:
+        native = _parsed(reply.native)
+        return answer_of(native, tab, self._rules.registry.strongest) if isinstance(native, ChatResponse) else native
+
+
+def _parsed(value: Any) -> Any:
+    """The value; what kept a structured answer from being made is raised as the model's own LLM would raise it."""
+    if isinstance(value, Unparsed):
+        raise value.error
+    return value
+
+
+def _own(chunk: Any) -> Any:
+    """A chunk that may be written on, or an object that a structured call has made."""
+    if isinstance(chunk, ChatResponse):
+        return chunk.model_copy(update={"additional_kwargs": dict(chunk.additional_kwargs)})
+    return _parsed(chunk)
+
+
+def _from(first: Any, rest: Generator[Any, None, None]) -> Generator[Any, None, None]:
+    if first is not None:
+        yield first
+        yield from rest
+
+
+async def _afrom(first: Any, rest: AsyncGenerator[Any, None]) -> AsyncGenerator[Any, None]:
+    async with aclosing(rest):
+        if first is not None:
+            yield first
+            async for chunk in rest:
+                yield chunk

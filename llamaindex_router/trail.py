@@ -1,0 +1,112 @@
+"""Where in the application a call of the router is made, and what the models told while it ran.
+
+LlamaIndex lets handlers watch its spans and events, but keeps neither the parents of a span nor the responses that a
+structured prediction was made of. Both are needed here: the call site is the best known label of the task, and the
+usage of a structured answer stands only in those responses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NamedTuple
+
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMCompletionEndEvent
+from llama_index.core.instrumentation.span import active_span_id
+from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
+from llama_index_instrumentation import get_dispatcher
+from pydantic import PrivateAttr
+
+_ID = 37
+"""Characters that follow a span's name in its id: a hyphen and a UUID."""
+
+_AT_MOST = 100_000
+"""Open spans that are remembered. One that is never closed (its loop ended before it did) is forgotten by then."""
+
+
+class Place(NamedTuple):
+    """Where a call is made: its own span, the outermost one around it, and the component that made the call."""
+
+    span_id: str
+    root_id: str
+    call_site: str | None
+
+
+class _Trail(BaseSpanHandler[Any]):
+    """Knows the parent of each open span."""
+
+    _parents: dict[str, str | None] = PrivateAttr(default_factory=dict)
+
+    def span_enter(self, id_: str, *_: Any, parent_id: str | None = None, **__: Any) -> None:
+        self._parents[id_] = parent_id
+        if len(self._parents) > _AT_MOST:
+            self._parents.pop(next(iter(self._parents)), None)
+
+    def span_exit(self, id_: str, *_: Any, **__: Any) -> None:
+        self._parents.pop(id_, None)
+
+    def span_drop(self, id_: str, *_: Any, **__: Any) -> None:
+        self._parents.pop(id_, None)
+
+    def new_span(self, *_: Any, **__: Any) -> None:
+        """Spans are not kept."""
+
+    def prepare_to_exit_span(self, *_: Any, **__: Any) -> None:
+        """Spans are not kept."""
+
+    def prepare_to_drop_span(self, *_: Any, **__: Any) -> None:
+        """Spans are not kept."""
+
+    def place(self, own: str) -> Place:
+        """Where the active span stands; ``own`` is the class whose spans are no call sites."""
+        span_id = current = active_span_id.get() or own
+        site: str | None = None
+        while True:
+            if site is None and not current.startswith(f"{own}."):
+                site = current[:-_ID] or None
+            parent = self._parents.get(current)
+            if parent is None:
+                return Place(span_id, current, None if current == own else site)
+            current = parent
+
+
+_heard: ContextVar[list[Any] | None] = ContextVar("router_heard", default=None)
+
+
+class _Ear(BaseEventHandler):
+    """Hands the responses of models to whoever listens in this context."""
+
+    def handle(self, event: Any, **_: Any) -> None:
+        heard = _heard.get()
+        if heard is not None and isinstance(event, LLMChatEndEvent | LLMCompletionEndEvent):
+            heard.append(event.response)
+
+
+TRAIL = _Trail()
+_EAR = _Ear()
+
+
+def attach() -> None:
+    """Listen to LlamaIndex's spans and events. Done by each new router: handlers may have been replaced since."""
+    root = get_dispatcher()
+    if not any(handler is TRAIL for handler in root.span_handlers):
+        root.add_span_handler(TRAIL)
+    if not any(handler is _EAR for handler in root.event_handlers):
+        root.add_event_handler(_EAR)
+
+
+def listened_to() -> bool:
+    """Whether anybody but the router itself hears LlamaIndex's events."""
+    return any(handler is not _EAR for handler in get_dispatcher().event_handlers)
+
+
+@contextmanager
+def hearing(responses: list[Any]) -> Iterator[None]:
+    """Within the block, responses of models are added to the list."""
+    token = _heard.set(responses)
+    try:
+        yield
+    finally:
+        _heard.reset(token)

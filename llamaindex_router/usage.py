@@ -1,0 +1,138 @@
+"""What a response of a LlamaIndex LLM tells beside its text: tokens, finish reason, refusal.
+
+LlamaIndex has no place for the usage; each integration leaves it somewhere else:
+
+openai, openai-like       ``raw.usage``; counts in ``additional_kwargs``
+openai's Responses API    ``additional_kwargs["usage"]``
+ollama                    ``raw["usage"]``
+anthropic                 ``raw["usage"]``; in streams ``message.additional_kwargs["usage"]``, cumulative
+google-genai              ``raw["usage_metadata"]``
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from llama_index.core.llms import ChatResponse, CompletionResponse
+
+from router_core.hosts.answers import read_usage
+from router_core.hosts.portable import FINISH_REASONS
+from router_core.types import Usage
+
+
+def usage_of(response: ChatResponse | CompletionResponse) -> Usage | None:
+    """The tokens that the response reports; None if it reports none."""
+    for told in _places(response):
+        usage = _read(told)
+        if usage is not None:
+            return usage
+    return None
+
+
+def sum_of_usage(responses: Iterable[ChatResponse | CompletionResponse | None]) -> Usage | None:
+    """The tokens of several responses together; None if one of them reports none, or there is none."""
+    total: Usage | None = None
+    for response in responses:
+        usage = None if response is None else usage_of(response)
+        if usage is None:
+            return None
+        total = usage if total is None else total + usage
+    return total
+
+
+def finish_reason_of(response: ChatResponse) -> str | None:
+    """Why the answer ended, in OpenAI's words; None if the response does not say."""
+    raw = response.raw
+    choice = _first(_field(raw, "choices"))
+    candidate = _first(_field(raw, "candidates"))
+    for holder, name in (
+        (choice, "finish_reason"),
+        (raw, "stop_reason"),
+        (raw, "done_reason"),
+        (_field(raw, "delta"), "stop_reason"),
+        (candidate, "finish_reason"),
+        (raw, "finish_reason"),
+    ):
+        reason = _field(holder, name)
+        if reason:
+            word = str(getattr(reason, "value", reason))
+            return FINISH_REASONS.get(word, word)
+    return None
+
+
+def refusal_of(response: ChatResponse) -> str | None:
+    """The refusal that OpenAI's models mark as such."""
+    refusal = _field(_field(_first(_field(response.raw, "choices")), "message"), "refusal")
+    return refusal if isinstance(refusal, str) and refusal else None
+
+
+def model_id_of(response: ChatResponse) -> str | None:
+    """What the provider calls the model that answered."""
+    model = _field(response.raw, "model")
+    return model if isinstance(model, str) and model else None
+
+
+def _places(response: ChatResponse | CompletionResponse) -> Iterable[Any]:
+    message = getattr(response, "message", None)
+    yield _field(response.raw, "usage")
+    yield _field(response.raw, "usage_metadata")
+    yield response.additional_kwargs.get("usage")
+    if message is not None:
+        yield message.additional_kwargs.get("usage")
+    yield response.additional_kwargs
+
+
+def _read(told: Any) -> Usage | None:
+    if told is None:
+        return None
+    if _field(told, "prompt_tokens") is not None:
+        return read_usage(told)
+    if _field(told, "prompt_token_count") is not None:
+        return _google(told)
+    if _field(told, "input_tokens") is not None:
+        return _inputs(told)
+    return None
+
+
+def _inputs(told: Any) -> Usage | None:
+    """Anthropic leaves cached tokens out of the input; the Responses API counts them in, and tells them in details."""
+    given, made = _count(told, "input_tokens"), _count(told, "output_tokens")
+    read, written = _count(told, "cache_read_input_tokens"), _count(told, "cache_creation_input_tokens")
+    total = given + read + written
+    if not total and not made:
+        return None
+    return Usage(
+        input_tokens=total,
+        output_tokens=made,
+        cache_read_tokens=read or _count(_field(told, "input_tokens_details"), "cached_tokens"),
+        cache_write_tokens=written,
+        reasoning_tokens=_count(_field(told, "output_tokens_details"), "reasoning_tokens"),
+    )
+
+
+def _google(told: Any) -> Usage | None:
+    """Gemini tells thoughts beside the answer's tokens; both are output."""
+    given, thought = _count(told, "prompt_token_count"), _count(told, "thoughts_token_count")
+    made = _count(told, "candidates_token_count") + thought
+    if not given and not made:
+        return None
+    return Usage(
+        input_tokens=given,
+        output_tokens=made,
+        cache_read_tokens=_count(told, "cached_content_token_count"),
+        reasoning_tokens=thought,
+    )
+
+
+def _field(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+
+
+def _first(items: Any) -> Any:
+    return items[0] if isinstance(items, list | tuple) and items else None
+
+
+def _count(value: Any, name: str) -> int:
+    count = _field(value, name)
+    return count if isinstance(count, int) and count > 0 else 0
