@@ -1,12 +1,15 @@
 # /// script
 # requires-python = ">=3.11"
-# dependencies = ["cascadeflow", "langchain", "langchain-openai", "litellm==1.106.2", "router-core[langchain]"]
+# dependencies = [
+#     "cascadeflow", "langchain", "langchain-openai", "litellm==1.106.2", "llama-index-llms-litellm>=0.8",
+#     "router-core[langchain,llamaindex]",
+# ]
 #
 # [tool.uv.sources]
 # router-core = { path = "..", editable = true }
 # ///
-"""What a call of ``ChatRouter`` costs beside the call of its model: uv run benchmarks/overhead.py (with peers) or
-uv run python benchmarks/overhead.py.
+"""What ``ChatRouter`` and ``RouterLLM`` cost beside the calls of their models: uv run benchmarks/overhead.py (with
+peers) or uv run python benchmarks/overhead.py.
 
 In process the model does nothing, so that what is left is the router's own; over HTTP it is ``ChatOpenAI`` on a server
 on loopback. Everything is called in turn in each round, and compared with the model alone of the same round. Nothing
@@ -33,8 +36,12 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableLambda
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
+from llama_index.core.llms import LLM
+from llama_index.core.llms.callbacks import llm_chat_callback
 
 from langchain_router import ChatRouter
+from llamaindex_router import RouterLLM
 
 ROUNDS = 31
 CALLS = 40
@@ -131,6 +138,64 @@ def _litellm(_child: BaseChatModel, _second: BaseChatModel) -> tuple[str, Ask]:
     return f"litellm {version('litellm')} Router", lambda prompt: router.completion(
         model="first", messages=[{"role": "user", "content": prompt}]
     )
+
+
+class NoopLLM(LLM):
+    """Answers at once, and tells of it as LlamaIndex's integrations do."""
+
+    model: str
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """As a chat model of OpenAI."""
+        return LLMMetadata(is_chat_model=True, model_name=self.model, context_window=128_000)
+
+    @llm_chat_callback()
+    def chat(self, messages: Any, **_kwargs: Any) -> ChatResponse:  # noqa: ARG002 - LlamaIndex's signature
+        """The answer."""
+        raw = {"usage": {"prompt_tokens": 13, "completion_tokens": 9, "total_tokens": 22}, "model": self.model}
+        return ChatResponse(message=ChatMessage(role="assistant", content=ANSWER), raw=raw)
+
+    def complete(self, *_: Any, **__: Any) -> Any:
+        """Not asked here, and so the others."""
+        raise NotImplementedError
+
+    acomplete = achat = stream_chat = astream_chat = stream_complete = astream_complete = complete
+
+
+class Delegating(NoopLLM):
+    """Hands each call on: the least that an LLM over another one can do."""
+
+    inner: LLM
+
+    def chat(self, messages: Any, **kwargs: Any) -> ChatResponse:
+        """The inner one's answer."""
+        return self.inner.chat(messages, **kwargs)
+
+
+def in_llamaindex() -> dict[str, Ask]:
+    """The model alone comes first: the others are compared with it."""
+    first, second = NoopLLM(model="first"), NoopLLM(model="second")
+    subjects: dict[str, LLM] = {
+        "LLM alone": first,
+        "RouterLLM, one model, no verifiers": RouterLLM(models=[first], verifiers=[]),
+        "RouterLLM, one model": RouterLLM(models=[first]),
+        "RouterLLM, two models": RouterLLM(models=[first, second]),
+        "an LLM that delegates": Delegating(model="outer", inner=first),
+    }
+    try:
+        from llama_index.llms.litellm import LiteLLM  # noqa: PLC0415
+    except ImportError as error:
+        print(f"left out, cannot be imported: llama-index-llms-litellm ({error})")
+    else:
+        name = f"llama-index-llms-litellm {version('llama-index-llms-litellm')}"
+        mocked = {"mock_response": ANSWER}
+        subjects[name] = LiteLLM(model="openai/first", api_key="none", additional_kwargs=mocked, max_retries=0)
+    return {name: _asked(llm) for name, llm in subjects.items()}
+
+
+def _asked(llm: LLM) -> Ask:
+    return lambda prompt: llm.chat([ChatMessage(role="user", content=prompt)])
 
 
 def sync_rounds(subjects: Mapping[str, Ask], rounds: int, calls: int) -> dict[str, list[float]]:
@@ -266,10 +331,13 @@ def main() -> None:
     """Measure and print."""
     # Otherwise litellm, which cascadeflow imports too, fetches its price list from the network.
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    packages = ", ".join(f"{name} {version(name)}" for name in ("langchain-core", "langchain-openai", "openai"))
+    named = ("langchain-core", "langchain-openai", "llama-index-core", "openai")
+    packages = ", ".join(f"{name} {version(name)}" for name in named)
     print(f"python {sys.version.split()[0]}, {packages}")
     print_times("in process, a model that does nothing", sync_rounds(in_process(), ROUNDS, CALLS))
     print(f"target: ChatRouter adds at most {ADDS_AT_MOST_US} us")
+    print_times("in process, an LLM that does nothing", sync_rounds(in_llamaindex(), ROUNDS, CALLS))
+    print(f"target: RouterLLM adds at most {ADDS_AT_MOST_US} us")
     with provider() as base_url:
         models = over_http(base_url)
         sync = {name: model.invoke for name, model in models.items()}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
-from llama_index.core.base.llms.generic_utils import messages_to_prompt
 from llama_index.core.base.llms.types import ChatMessage
-from llama_index.core.prompts import ChatPromptTemplate
+from llama_index.core.prompts import BasePromptTemplate, ChatPromptTemplate
 from llama_index.core.utils import get_tokenizer
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 from pydantic import BaseModel, PrivateAttr
@@ -26,12 +25,26 @@ TAG = "router"
 """The instrument tag whose value, a dictionary, holds options of the router for all calls within its block."""
 
 
+Finish: TypeAlias = Callable[[Sequence[ChatMessage]], list[ChatMessage]]
+"""What is done to messages before a model is given them."""
+
+
+class Asked(NamedTuple):
+    """What ``structured_predict`` was given: the class of the answer, the prompt and its arguments. ``extend`` adds the
+    router's system prompt: half of the integrations forget to add theirs."""
+
+    output_cls: type[BaseModel]
+    prompt: BasePromptTemplate
+    args: Mapping[str, Any]
+    extend: Finish
+
+
 @dataclass(frozen=True, kw_only=True)
 class Call:
     """What is asked of a model: the payload of the host.
 
     messages: the conversation. kwargs: for the models. tools, flags: what ``chat_with_tools`` was given beside them.
-    output_cls: what ``structured_predict`` is to make. prompt: what ``complete`` was given, for models of one text.
+    asked: what ``structured_predict`` was given. text: what ``complete`` was given, for models of one text.
     """
 
     messages: Sequence[ChatMessage]
@@ -39,8 +52,8 @@ class Call:
     routing: Mapping[str, Any] = field(default_factory=dict)
     tools: Sequence[Any] | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
-    output_cls: type[BaseModel] | None = None
-    prompt: str | None = None
+    asked: Asked | None = None
+    text: str | None = None
 
     @property
     def mode(self) -> StreamMode | None:
@@ -79,9 +92,10 @@ class Call:
         )
 
     def _schema(self) -> OutputSchema | None:
-        if self.output_cls is None:
+        if self.asked is None:
             return None
-        return OutputSchema(self.output_cls.__name__, self.output_cls.model_json_schema())
+        wanted = self.asked.output_cls
+        return OutputSchema(wanted.__name__, wanted.model_json_schema())
 
     def _tool_choice(self) -> str | None:
         choice = self.kwargs.get("tool_choice")
@@ -92,26 +106,43 @@ class Call:
         return "any" if choice in {"any", "required"} else str(choice)
 
 
-class FixedPrompt(ChatPromptTemplate):
-    """Messages that are formatted already. No text in them is taken for a variable."""
+class AttemptPrompt(ChatPromptTemplate):
+    """The caller's prompt for one attempt of a structured prediction.
 
-    _given: list[ChatMessage] = PrivateAttr(default_factory=list)
+    Made anew for each: programs write into their prompts. Which of its templates is chosen is the model's affair, for
+    integrations differ in it; what the messages then become is ``finish``'s.
+    """
+
+    _given: BasePromptTemplate = PrivateAttr()
+    _asked: Asked = PrivateAttr()
+    _finish: Finish = PrivateAttr()
 
     @classmethod
-    def of(cls, messages: Sequence[ChatMessage]) -> FixedPrompt:
-        """A prompt of copies of the messages."""
+    def of(cls, asked: Asked, finish: Finish) -> AttemptPrompt:
+        """The prompt of one attempt."""
         prompt = cls([])  # type: ignore[call-arg, arg-type]  # the constructor is written by hand
-        prompt._given = deepcopy(list(messages))
+        prompt._given = deepcopy(asked.prompt)
+        prompt._asked = asked
+        prompt._finish = finish
         return prompt
 
     def format_messages(self, llm: Any = None, **_: Any) -> list[ChatMessage]:
-        """The messages; with what an output parser adds that a program has set."""
-        messages = deepcopy(self._given)
-        return self.output_parser.format_messages(messages) if self.output_parser else messages
+        """The messages, with what an output parser adds that a program has set."""
+        messages = self._ready().format_messages(llm=llm, **self._asked.args)
+        return self._finish(self._asked.extend(messages))
+
+    def format(self, llm: Any = None, *_: Any, **__: Any) -> str:
+        """One text, for models that take no messages."""
+        return self._ready().format(llm=llm, **self._asked.args)
 
     def get_template(self, llm: Any = None) -> str:
-        """The messages as one text."""
-        return messages_to_prompt(self._given)
+        """The caller's template."""
+        return self._given.get_template(llm)
+
+    def _ready(self) -> BasePromptTemplate:
+        if self.output_parser is not None:
+            self._given.output_parser = self.output_parser
+        return self._given
 
 
 def read_kwargs(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from llama_index.core.llms import LLM, CustomLLM, LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.settings import Settings
 
 from router_core.errors import ConfigError
 from router_core.registry import KNOWN_ENDPOINTS, LOCAL, Endpoint, Registry, model_from_string
@@ -70,11 +71,13 @@ class Inner:
     """A model of the router: a private copy of the user's LLM, with what must be known of its kind.
 
     ``family`` names the protocol that its integration speaks. ``chat`` tells whether it takes messages or one text.
+    ``handlers`` are those of its callback manager that it was given for itself.
     """
 
     llm: LLM
     family: str
     metadata: LLMMetadata | None
+    handlers: Sequence[Any] = ()
 
     @property
     def chat(self) -> bool:
@@ -138,7 +141,7 @@ def inner_of(given: object) -> Inner:
             "models: a router cannot be a model of a router: its calls would be counted twice; give its models"
         )
     # Shallow: the clients are shared, the callback manager is not.
-    return Inner(given.model_copy(), _family(given).name, _metadata(given))
+    return Inner(given.model_copy(), _family(given).name, _metadata(given), _own_handlers(given))
 
 
 def llm_at(endpoint: Endpoint, model_id: str, where: str) -> LLM:
@@ -211,6 +214,13 @@ def _family(llm: LLM) -> _Family:
             return family
     name = type(llm).__name__.lower()
     return _Family(name, name, _ALL_INPUTS)
+
+
+def _own_handlers(llm: LLM) -> list[Any]:
+    """The handlers that the user gave this LLM: one made without a manager has those of ``Settings``."""
+    shared = Settings._callback_manager  # noqa: SLF001 - the public property makes one where there is none
+    common = [] if shared is None else shared.handlers
+    return [handler for handler in llm.callback_manager.handlers if handler not in common]
 
 
 def _metadata(llm: LLM) -> LLMMetadata | None:

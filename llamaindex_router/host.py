@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, closing
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from llama_index.core.base.llms.generic_utils import completion_response_to_chat_response
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, MessageRole
 from llama_index_instrumentation import get_dispatcher
-from llama_index_instrumentation.dispatcher import active_instrument_tags, instrument_tags
+from llama_index_instrumentation.dispatcher import active_instrument_tags
 
 from llamaindex_router.binding import ready
-from llamaindex_router.call import Call, FixedPrompt
+from llamaindex_router.call import AttemptPrompt, Call, Finish
 from llamaindex_router.catalog import Inner
 from llamaindex_router.errors import is_stale_loop, sort_error
 from llamaindex_router.events import RouterReceiptEvent, events_of
 from llamaindex_router.messages import Ids, calls_of, portable, reply_of, with_ids
 from llamaindex_router.structured import UNPARSED, Unparsed, method_of, reply_with
-from llamaindex_router.trail import Place, hearing
+from llamaindex_router.trail import Place, heard
 from router_core.effects import CallModel
 from router_core.events import Event, Settled
 from router_core.tab import Tab
@@ -49,6 +49,7 @@ class LlamaIndexHost:
         self._tab = tab
         self._strongest = strongest
         self._place = place
+        self._mixed = len({inner.family for inner in inners.values()}) > 1
         self._attempt: Attempt | None = None
         self.handlers: Sequence[Any] = ()
         self.listened_to = False
@@ -59,7 +60,7 @@ class LlamaIndexHost:
         """One answer in one piece."""
         attempt = self._ready(effect, payload, "")
         try:
-            with _around(attempt):
+            with _Around(attempt):
                 answer = attempt.make()
         except UNPARSED as error:
             answer = _unparsed(payload, error)
@@ -70,10 +71,10 @@ class LlamaIndexHost:
         attempt = self._ready(effect, payload, "a")
         answer: Any = None
         try:
-            with _StaleLoop() as stale, _around(attempt):
+            with _StaleLoop() as stale, _Around(attempt):
                 answer = await attempt.make()
             if stale.met:
-                with _around(attempt):
+                with _Around(attempt):
                     answer = await attempt.make()
         except UNPARSED as error:
             answer = _unparsed(payload, error)
@@ -83,11 +84,11 @@ class LlamaIndexHost:
         """The chunks of one answer."""
         attempt = self._ready(effect, payload, "stream_")
         try:
-            with _around(attempt):
+            with _Around(attempt):
                 chunks = attempt.make()
             with closing(chunks):
                 while True:
-                    with _around(attempt):
+                    with _Around(attempt):
                         chunk = next(chunks, _END)
                     if chunk is _END:
                         return
@@ -102,11 +103,11 @@ class LlamaIndexHost:
         try:
             while True:
                 with _StaleLoop() as stale:
-                    with _around(attempt):
+                    with _Around(attempt):
                         chunks = await attempt.make()
                     async with aclosing(chunks):
                         while True:
-                            with _around(attempt):
+                            with _Around(attempt):
                                 chunk = await anext(chunks, _END)
                             if chunk is _END:
                                 return
@@ -173,15 +174,16 @@ class LlamaIndexHost:
 
     def _ready(self, effect: CallModel, call: Call, way: str) -> Attempt:
         inner = self._inners[effect.model.name]
-        mixed = len({other.family for other in self._inners.values()}) > 1
         role = inner.metadata.system_role if inner.metadata else MessageRole.SYSTEM
-        messages = portable(call.messages, inner.family, role, mixed=mixed)
-        if effect.note is not None:
-            messages = _with_note(messages, effect.note, role)
+
+        def finish(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+            copies = portable(messages, inner.family, role, mixed=self._mixed)
+            return copies if effect.note is None else _with_note(copies, effect.note, role)
+
         llm, kwargs = ready(inner, call.kwargs, streaming="stream" in way)
         bound = Inner(llm, inner.family, inner.metadata)
         about = {"router_request_id": self._tab.request_id, "router_attempt": len(self._tab.attempts) + 1}
-        self._attempt = Attempt(_maker(bound, call, way, messages, kwargs), {}, [], about)
+        self._attempt = Attempt(_maker(bound, call, way, finish, kwargs), {}, [], about)
         return self._attempt
 
     def _reply(self, attempt: Attempt, answer: Any) -> Reply:
@@ -192,14 +194,14 @@ class LlamaIndexHost:
 _END = object()
 
 
-def _maker(
-    inner: Inner, call: Call, way: str, messages: list[ChatMessage], kwargs: dict[str, Any]
-) -> Callable[[], Any]:
+def _maker(inner: Inner, call: Call, way: str, finish: Finish, kwargs: dict[str, Any]) -> Callable[[], Any]:
     """What makes the attempt when it is called, with arguments of its own each time: integrations write into theirs."""
     llm: Any = inner.llm
-    if call.output_cls is not None:
+    if call.asked is not None:
+        asked = call.asked
         predict = method_of(inner, f"{way}structured_predict")
-        return lambda: predict(call.output_cls, FixedPrompt.of(messages), llm_kwargs=dict(kwargs))
+        return lambda: predict(asked.output_cls, AttemptPrompt.of(asked, finish), llm_kwargs=dict(kwargs))
+    messages = finish(call.messages)
     if call.tools is not None and inner.calls_tools:
         tools = call.tools
         ask = getattr(llm, f"{way}chat_with_tools")
@@ -207,17 +209,28 @@ def _maker(
     if not inner.chat:
         # Its own ``chat`` would wrap ``complete``, and tell of two calls.
         complete = getattr(llm, f"{way}complete")
-        text = call.prompt or llm.messages_to_prompt(messages)
+        text = call.text or llm.messages_to_prompt(messages)
         return lambda: complete(text, formatted=True, **kwargs)
     chat = getattr(llm, f"{way}chat")
     return lambda: chat(list(messages), **kwargs)
 
 
-@contextmanager
-def _around(attempt: Attempt) -> Iterator[None]:
-    """Within the block, what the model tells is marked as this attempt's, and heard."""
-    with instrument_tags({**active_instrument_tags.get(), **attempt.tags}), hearing(attempt.responses):
-        yield
+class _Around:
+    """Within the block, what the model tells is marked as this attempt's, and heard. Entered anew for each chunk: what
+    is set while a generator runs is seen by whoever reads it."""
+
+    __slots__ = ("_attempt", "_heard", "_tags")
+
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt = attempt
+
+    def __enter__(self) -> None:
+        self._tags = active_instrument_tags.set({**active_instrument_tags.get(), **self._attempt.tags})
+        self._heard = heard.set(self._attempt.responses)
+
+    def __exit__(self, *_: object) -> None:
+        heard.reset(self._heard)
+        active_instrument_tags.reset(self._tags)
 
 
 class _StaleLoop:
@@ -236,7 +249,7 @@ class _StaleLoop:
 
 
 def _unparsed(call: Call, error: Exception) -> Unparsed:
-    if call.output_cls is None:
+    if call.asked is None:
         raise error
     return Unparsed(error)
 

@@ -20,11 +20,18 @@ from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.types import PydanticProgramMode
 from pydantic import Field, PrivateAttr, ValidationError
 
-from llamaindex_router.call import Call, read_kwargs
+from llamaindex_router.call import Asked, Call, read_kwargs
 from llamaindex_router.catalog import ROUTER, Inner, catalogue
 from llamaindex_router.errors import as_plain_errors
 from llamaindex_router.messages import arguments_of, calls_of
-from llamaindex_router.profile import acompletions_of, adopted_prompt, completion_of, completions_of, metadata_of
+from llamaindex_router.profile import (
+    acompletions_of,
+    adopted_prompt,
+    completion_of,
+    completions_of,
+    metadata_of,
+    together,
+)
 from llamaindex_router.request import Audience, Requests
 from llamaindex_router.trail import attach
 from router_core.errors import ConfigError, RouterError
@@ -137,10 +144,7 @@ class RouterLLM(FunctionCallingLLM):
 
     def _forward_callbacks(self) -> None:
         for inner in self._inners.values():
-            own = inner.llm.callback_manager.handlers
-            # A model with handlers of its own keeps them, unless the router's manager has them too.
-            if all(handler in self.callback_manager.handlers for handler in own):
-                inner.llm.callback_manager = self.callback_manager
+            inner.llm.callback_manager = together(self.callback_manager, inner.handlers)
 
     def __copy__(self) -> Self:
         # What is private to a router is made anew: two routers may have two callback managers.
@@ -285,7 +289,7 @@ class RouterLLM(FunctionCallingLLM):
         return Call(messages=list(messages), kwargs=own, routing=routing, **about)
 
     def _call_of(self, prompt: str, kwargs: Mapping[str, Any]) -> Call:
-        return self._call([ChatMessage(role="user", content=prompt)], kwargs, prompt=prompt)
+        return self._call([ChatMessage(role="user", content=prompt)], kwargs, text=prompt)
 
     def _tool_call(
         self,
@@ -311,4 +315,5 @@ class RouterLLM(FunctionCallingLLM):
 
     def _structured_call(self, output_cls: Any, prompt: Any, llm_kwargs: Any, prompt_args: Mapping[str, Any]) -> Call:
         messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
-        return self._call(messages, llm_kwargs or {}, output_cls=output_cls)
+        asked = Asked(output_cls, prompt, prompt_args, lambda given: self._extend_messages(list(given)))
+        return self._call(messages, llm_kwargs or {}, asked=asked)

@@ -85,23 +85,23 @@ def portable(
     copies: list[ChatMessage] = []
     ids: dict[str, str] = {}
     for message in messages:
-        ported = _ported(message, family, ids) if mixed else message.model_copy()
-        ported.additional_kwargs = dict(ported.additional_kwargs)
-        if ported.role is MessageRole.SYSTEM and system_role is not MessageRole.SYSTEM:
-            ported.role = system_role
-        copies.append(ported)
+        extra = dict(message.additional_kwargs)
+        blocks = _ported(message.blocks, extra, family, ids) if mixed else list(message.blocks)
+        changed: dict[str, Any] = {"blocks": blocks, "additional_kwargs": extra}
+        if message.role is MessageRole.SYSTEM:
+            changed["role"] = system_role
+        copies.append(message.model_copy(update=changed))
     return copies
 
 
-def _ported(message: ChatMessage, family: str, ids: dict[str, str]) -> ChatMessage:
-    extra = dict(message.additional_kwargs)
-    calls = [block for block in message.blocks if isinstance(block, ToolCallBlock)]
-    if calls:
+def _ported(given: Sequence[Any], extra: dict[str, Any], family: str, ids: dict[str, str]) -> list[Any]:
+    """The blocks of a message for another provider; ``extra``, what stands beside them, is changed in place."""
+    if any(isinstance(block, ToolCallBlock) for block in given):
         # The provider's own objects for the same calls.
         extra.pop("tool_calls", None)
         ids.clear()
     blocks: list[Any] = []
-    for block in message.blocks:
+    for block in given:
         if isinstance(block, ToolCallBlock):
             known = block.tool_call_id or f"{block.tool_name}:{len(ids)}"
             made = portable_id(known)
@@ -114,7 +114,7 @@ def _ported(message: ChatMessage, family: str, ids: dict[str, str]) -> ChatMessa
     answered = extra.get("tool_call_id")
     if answered is not None:
         extra["tool_call_id"] = ids.get(str(answered)) or portable_id(str(answered))
-    return message.model_copy(update={"blocks": blocks, "additional_kwargs": extra})
+    return blocks
 
 
 def _foreign(block: ThinkingBlock, family: str) -> bool:

@@ -7,6 +7,7 @@ from contextlib import aclosing, closing
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata, MessageRole
+from llama_index.core.callbacks import CallbackManager
 from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 
 from llamaindex_router.catalog import Inner
@@ -81,6 +82,16 @@ def adopted_prompt(own: str | None, inners: Iterable[Inner]) -> str | None:
     for inner in inners:
         inner.llm.system_prompt = None
     return own if own is not None else theirs.pop()
+
+
+def together(manager: CallbackManager, handlers: Sequence[Any]) -> CallbackManager:
+    """The router's callback manager, and where a model came with handlers of its own, one with both."""
+    missing = [handler for handler in handlers if handler not in manager.handlers]
+    if not missing:
+        return manager
+    both = CallbackManager()
+    both.handlers = [*manager.handlers, *missing]
+    return both
 
 
 def answer_of(response: ChatResponse, tab: Tab, strongest: Model) -> ChatResponse:

@@ -91,7 +91,7 @@ class Requests:
             for chunk in drive.stream(run.flow, run.tab, run.world):
                 last = _own(chunk)
                 yield last
-        if call.output_cls is None and not self._marked(last, run.tab):
+        if call.asked is None and not self._marked(last, run.tab):
             yield empty_answer(run.tab, self._rules.registry.strongest)
 
     async def _aspeak(self, call: Call, run: _Run) -> AsyncGenerator[Any, None]:
@@ -101,11 +101,11 @@ class Requests:
                 async for chunk in chunks:
                     last = _own(chunk)
                     yield last
-        if call.output_cls is None and not self._marked(last, run.tab):
+        if call.asked is None and not self._marked(last, run.tab):
             yield empty_answer(run.tab, self._rules.registry.strongest)
 
     def _begin(self, call: Call, audience: Audience, *, streaming: bool) -> _Run:
-        rules = self._rules if call.output_cls is None else self._structured_rules
+        rules = self._rules if call.asked is None else self._structured_rules
         place = TRAIL.place(ROUTER)
         tab = Tab(call.view(place, self._defaults, rules.registry), rules.outlook)
         host = LlamaIndexHost(self._inners, self._secrets, tab, rules.registry.strongest, place)

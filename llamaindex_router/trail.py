@@ -7,12 +7,10 @@ usage of a structured answer stands only in those responses.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from llama_index.core.instrumentation.event_handlers import BaseEventHandler
+from llama_index.core.instrumentation.event_handlers import BaseEventHandler, NullEventHandler
 from llama_index.core.instrumentation.events.llm import LLMChatEndEvent, LLMCompletionEndEvent
 from llama_index.core.instrumentation.span import active_span_id
 from llama_index.core.instrumentation.span_handlers import BaseSpanHandler
@@ -72,16 +70,17 @@ class _Trail(BaseSpanHandler[Any]):
             current = parent
 
 
-_heard: ContextVar[list[Any] | None] = ContextVar("router_heard", default=None)
+heard: ContextVar[list[Any] | None] = ContextVar("router_heard", default=None)
+"""Where responses of models are noted in this context, if anywhere."""
 
 
 class _Ear(BaseEventHandler):
     """Hands the responses of models to whoever listens in this context."""
 
     def handle(self, event: Any, **_: Any) -> None:
-        heard = _heard.get()
-        if heard is not None and isinstance(event, LLMChatEndEvent | LLMCompletionEndEvent):
-            heard.append(event.response)
+        responses = heard.get()
+        if responses is not None and isinstance(event, LLMChatEndEvent | LLMCompletionEndEvent):
+            responses.append(event.response)
 
 
 TRAIL = _Trail()
@@ -99,14 +98,5 @@ def attach() -> None:
 
 def listened_to() -> bool:
     """Whether anybody but the router itself hears LlamaIndex's events."""
-    return any(handler is not _EAR for handler in get_dispatcher().event_handlers)
-
-
-@contextmanager
-def hearing(responses: list[Any]) -> Iterator[None]:
-    """Within the block, responses of models are added to the list."""
-    token = _heard.set(responses)
-    try:
-        yield
-    finally:
-        _heard.reset(token)
+    handlers = get_dispatcher().event_handlers
+    return any(handler is not _EAR and not isinstance(handler, NullEventHandler) for handler in handlers)
