@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
+from langchain_core.caches import RETURN_VAL_TYPE, BaseCache
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -20,6 +25,9 @@ _FIELDS: Mapping[str, Mapping[str, str]] = {"ollama": {"max_tokens": "num_predic
 """Where a constructor's name differs and is no alias of the field."""
 
 _OPENAI_LIKE = frozenset({"openai", "azure", "groq", "xai", "deepseek", "openrouter", "together", "fireworks"})
+_TIMES_EACH_CALL = _OPENAI_LIKE | {"anthropic"}
+"""Their SDKs take a time-out with each call; a copy's own field comes too late for a client that is made already."""
+
 _STRICT_WITH_FORMAT = frozenset({"openai", "azure"})
 """Their SDK refuses an output format beside tools that are not strict."""
 
@@ -48,7 +56,7 @@ def normal_choice(choice: object) -> str | None:
     """
     if choice is None or choice is False:
         return None
-    if choice is True or choice in {"any", "required"}:
+    if choice is True or (isinstance(choice, str) and choice in {"any", "required"}):
         return "any"
     if isinstance(choice, Mapping):
         named = (choice.get("function") or {}).get("name") or choice.get("name")
@@ -87,6 +95,16 @@ class Binder:
         self.secrets = secrets_of(children.values())
         self._bound: dict[tuple[Any, ...], _Bound] = {}
 
+    @cached_property
+    def identities(self) -> dict[str, str]:
+        """What tells each candidate from all other models: those of one name may have other settings or servers.
+
+        Hashed: it is told to tracers, and may hold an address.
+        """
+        return {
+            name: hashlib.sha256(_identity(child).encode()).hexdigest()[:16] for name, child in self._children.items()
+        }
+
     def child(self, name: str) -> Child:
         """The chat model of a registry name, as the user gave it."""
         return self._children[name]
@@ -98,7 +116,10 @@ class Binder:
         """
         child = self._children[name]
         rest = {**child.kwargs, **kwargs}
-        model = _with_settings(child, {key: rest.pop(key) for key in _SETTINGS if key in rest})
+        settings = {key: rest.pop(key) for key in _SETTINGS if key in rest}
+        if child.provider in _TIMES_EACH_CALL and "timeout" in settings:
+            rest["timeout"] = settings.pop("timeout")
+        model = self._with_own_key(name, _with_settings(child, settings), settings)
         tools = rest.pop("tools", None)
         choice = normal_choice(rest.pop("tool_choice", None))
         output = rest.pop("response_format", None)
@@ -111,6 +132,13 @@ class Binder:
             strict = True
         bound = self._with_tools(name, model, tools or [], choice, output, strict)
         return model, {**bound, **rest}
+
+    def _with_own_key(self, name: str, model: BaseChatModel, settings: Mapping[str, Any]) -> BaseChatModel:
+        """The model, told from others by LangChain's cache, if there is one."""
+        cache = get_llm_cache() if model.cache in (None, True) else model.cache
+        if model.is_lc_serializable() or not isinstance(cache, BaseCache):
+            return model
+        return model.model_copy(update={"cache": _Keyed(cache, f"{self.identities[name]} {sorted(settings.items())}")})
 
     def _with_tools(
         self, name: str, model: BaseChatModel, tools: Sequence[Any], choice: str | None, output: Any, strict: Any
@@ -133,6 +161,36 @@ class Binder:
         return kwargs
 
 
+class _Keyed(BaseCache):
+    """LangChain's cache, with something more in its keys: those of ``ChatOllama`` name no model and no setting."""
+
+    def __init__(self, cache: BaseCache, more: str) -> None:
+        self._cache = cache
+        self._more = more
+
+    def lookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        return self._cache.lookup(prompt, llm_string + self._more)
+
+    def update(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
+        self._cache.update(prompt, llm_string + self._more, return_val)
+
+    def clear(self, **kwargs: Any) -> None:
+        self._cache.clear(**kwargs)
+
+    async def alookup(self, prompt: str, llm_string: str) -> RETURN_VAL_TYPE | None:
+        return await self._cache.alookup(prompt, llm_string + self._more)
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
+        await self._cache.aupdate(prompt, llm_string + self._more, return_val)
+
+
+def _identity(child: Child) -> str:
+    key = child.model._get_llm_string(**child.kwargs)  # noqa: SLF001 - LangChain's own door
+    if child.model.is_lc_serializable():
+        return key
+    return key + re.sub(r"0x[0-9a-fA-F]+", "", repr(child.model))
+
+
 def _with_settings(child: Child, settings: Mapping[str, Any]) -> BaseChatModel:
     """A copy of the model with these settings in its own fields; what it has no field for is left out."""
     update: dict[str, Any] = {}
@@ -140,7 +198,12 @@ def _with_settings(child: Child, settings: Mapping[str, Any]) -> BaseChatModel:
         field = _field(child, name)
         if value is not None and field is not None:
             update[field] = value
-    return child.model.model_copy(update=update) if update else child.model
+    if not update:
+        return child.model
+    copy = child.model.model_copy(update=update)
+    # What LangChain keeps here once it was asked for: its cache would take the copy for the original.
+    vars(copy).pop("_serialized", None)
+    return copy
 
 
 def _field(child: Child, name: str) -> str | None:

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import RunnableBinding
 from pydantic import SecretStr
 
 from router_core.errors import ConfigError
-from router_core.registry import LOCAL, Registry
+from router_core.registry import LOCAL, Registry, fresh_name, ids_as_aliases, on_this_machine, one_each
 from router_core.types import DEFAULT_CAPABILITIES, Capability, Model, Price
 
 PRICE_LIST_NAMES: Mapping[str, str] = {
@@ -38,8 +36,6 @@ ROUTER_TYPE = "model-router"
 """What a router calls itself; no prefix by which LangChain knows a provider."""
 
 _SHORTEST_KEY = 8
-
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0"})  # noqa: S104 - read, not bound
 
 
 @dataclass(frozen=True)
@@ -66,12 +62,7 @@ def catalogue(models: Sequence[object], registry: Registry | None = None) -> tup
     Raises:
         ConfigError: a model is none of these, or cannot be made; names it and the remedy.
     """
-    if isinstance(models, str | BaseChatModel) or not isinstance(models, Sequence):
-        raise ConfigError(f"models: {models!r} is not a list; give a list of models, weakest first")
-    if registry is not None and len(registry.models) != len(models):
-        raise ConfigError(
-            f"registry: it has {len(registry.models)} entries for {len(models)} models; give one for each"
-        )
+    one_each(models, registry)
     children: dict[str, Child] = {}
     entries: list[Model] = []
     for position, given in enumerate(models):
@@ -82,15 +73,8 @@ def catalogue(models: Sequence[object], registry: Registry | None = None) -> tup
         children[entry.name] = child
         entries.append(entry)
     if registry is None:
-        return Registry(tuple(entries), endpoints={}, aliases=_ids(entries)), children
-    return Registry(tuple(entries), registry.endpoints, {**_ids(entries), **registry.aliases}), children
-
-
-def _ids(entries: Sequence[Model]) -> dict[str, str]:
-    """The provider's own names as further names, where only one model has it: what ``model=`` means in LangChain."""
-    names = {entry.name for entry in entries}
-    ids = Counter(entry.id for entry in entries)
-    return {entry.id: entry.name for entry in entries if ids[entry.id] == 1 and entry.id not in names}
+        return Registry(tuple(entries), endpoints={}, aliases=ids_as_aliases(entries)), children
+    return Registry(tuple(entries), registry.endpoints, {**ids_as_aliases(entries), **registry.aliases}), children
 
 
 def make_chat_model(name: str, **kwargs: Any) -> BaseChatModel:
@@ -164,7 +148,7 @@ def _entry(child: Child, taken: Mapping[str, Child]) -> Model:
     model_id = str(params.get("ls_model_name") or type(child.model).__name__)
     profile = cast("Mapping[str, Any]", child.model.profile or {})
     local = _is_local(child.model, provider, model_id)
-    name = _fresh(f"{provider}:{model_id}", taken)
+    name = fresh_name(f"{provider}:{model_id}", taken)
     return Model(
         name=name,
         id=model_id,
@@ -201,13 +185,4 @@ def _is_local(model: BaseChatModel, provider: str, model_id: str) -> bool:
         return False
     # As the ollama client finds its server: the model's own address, else the environment's, else this machine.
     address = str(getattr(model, "base_url", None) or os.environ.get("OLLAMA_HOST", "")).strip()
-    return not address or urlsplit(address if "://" in address else f"//{address}").hostname in _LOOPBACK
-
-
-def _fresh(name: str, taken: Mapping[str, Child]) -> str:
-    number = 1
-    unique = name
-    while unique in taken:
-        number += 1
-        unique = f"{name}#{number}"
-    return unique
+    return not address or on_this_machine(address)

@@ -130,7 +130,8 @@ class ChatRouter(BaseChatModel):
     @property
     def _identifying_params(self) -> Mapping[str, Any]:
         """What the router would do with a prompt: part of the key of LangChain's cache."""
-        return self._rules.identity(self._defaults)
+        own = {name: getattr(self, name) for name in (*self._portable, "stop")}
+        return {**self._rules.identity(self._defaults), "candidates": self._binder.identities, "defaults": own}
 
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
         params = super()._get_ls_params(stop=stop, **kwargs)

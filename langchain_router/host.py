@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any, NamedTuple, cast
 
 from langchain_core.callbacks.manager import handle_event
+from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models._utils import _normalize_messages
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage
@@ -48,6 +49,12 @@ class Ready(NamedTuple):
     kwargs: dict[str, Any]
     reply: Callable[[AIMessage], Reply]
 
+    def read(self, message: AIMessage) -> Reply:
+        """The reply. Where LangChain's cache may hold the message, of a copy: the answer is the application's own."""
+        cache = get_llm_cache() if self.model.cache is None else self.model.cache
+        kept = cache is not None and cache is not False
+        return self.reply(message.model_copy(deep=True) if kept else message)
+
 
 class LangChainHost:
     """Performs one request. ``run_manager`` is that of the router's chain run, ``config`` the request's.
@@ -71,15 +78,15 @@ class LangChainHost:
         """One answer in one piece."""
         ready = self._ready(effect, payload)
         if self._unheard(ready.model):
-            return ready.reply(self._silently(ready))
-        return ready.reply(ready.model.invoke(ready.messages, self._attempt(effect), **ready.kwargs))
+            return ready.read(self._silently(ready))
+        return ready.read(ready.model.invoke(ready.messages, self._attempt(effect), **ready.kwargs))
 
     async def acall(self, effect: CallModel, payload: Call) -> Reply:
         """One answer in one piece."""
         ready = self._ready(effect, payload)
         if self._unheard(ready.model):
-            return ready.reply(await self._asilently(ready))
-        return ready.reply(await ready.model.ainvoke(ready.messages, self._attempt(effect), **ready.kwargs))
+            return ready.read(await self._asilently(ready))
+        return ready.read(await ready.model.ainvoke(ready.messages, self._attempt(effect), **ready.kwargs))
 
     def open_stream(self, effect: CallModel, payload: Call) -> Iterator[AIMessageChunk]:
         """The chunks of one answer."""
@@ -215,12 +222,12 @@ class SilentHost(LangChainHost):
     def call(self, effect: CallModel, payload: Call) -> Reply:
         """One answer in one piece."""
         ready = self._ready(effect, payload)
-        return ready.reply(self._silently(ready))
+        return ready.read(self._silently(ready))
 
     async def acall(self, effect: CallModel, payload: Call) -> Reply:
         """One answer in one piece."""
         ready = self._ready(effect, payload)
-        return ready.reply(await self._asilently(ready))
+        return ready.read(await self._asilently(ready))
 
     def open_stream(self, effect: CallModel, payload: Call) -> Iterator[AIMessageChunk]:
         """The chunks of one answer."""

@@ -83,6 +83,10 @@ def read_request(kwargs: Mapping[str, Any], stop: list[str] | None) -> Asked:
     rest = {name: value for name, value in kwargs.items() if name not in ROUTING and name != STRUCTURE}
     # Added by chains for tracing: each candidate's own call adds its own.
     rest.pop("ls_structured_output_format", None)
+    limit = rest.pop("max_completion_tokens", None)
+    if limit is not None:
+        # OpenAI's newer name, which other integrations take for an error.
+        rest["max_tokens"] = limit
     pinned = rest.pop("model", None)
     if pinned is not None:
         routing.setdefault("force_model", pinned)

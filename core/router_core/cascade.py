@@ -64,7 +64,8 @@ _PLAIN = (str, int, float, tuple)
 
 
 def _identity(thing: Any) -> str:
-    plain = {name: value for name, value in getattr(thing, "__dict__", {}).items() if isinstance(value, _PLAIN)}
+    fields = {name: getattr(value, "pattern", value) for name, value in getattr(thing, "__dict__", {}).items()}
+    plain = {name: value for name, value in fields.items() if isinstance(value, _PLAIN)}
     return f"{thing.name} {sorted(plain.items())}" if plain else str(thing.name)
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from urllib.parse import urlsplit
 
 from router_core.errors import ConfigError
 from router_core.types import Model, Price
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0"})  # noqa: S104 - read, not bound
 
 LOCAL = "local"
 """The tag of models whose requests do not leave the machine; ``local_only`` asks for it."""
@@ -142,6 +146,42 @@ class Registry:
             return model
         known = [model.name for model in self.models] + list(self.aliases)
         raise ConfigError(f"{name!r} is no model of this router{did_you_mean(name, known)}; it has {', '.join(known)}")
+
+
+def one_each(models: Sequence[object], registry: Registry | None) -> None:
+    """See that models are a list, and that a registry given beside them has an entry for each.
+
+    Raises:
+        ConfigError: it is not so.
+    """
+    if isinstance(models, str) or not isinstance(models, Sequence):
+        raise ConfigError(f"models: a {type(models).__name__} is not a list; give a list of models, weakest first")
+    if registry is not None and len(registry.models) != len(models):
+        raise ConfigError(
+            f"registry: it has {len(registry.models)} entries for {len(models)} models; give one for each"
+        )
+
+
+def ids_as_aliases(models: Sequence[Model]) -> dict[str, str]:
+    """The provider's own names as further names, where only one model has it."""
+    names = {model.name for model in models}
+    ids = Counter(model.id for model in models)
+    return {model.id: model.name for model in models if ids[model.id] == 1 and model.id not in names}
+
+
+def fresh_name(name: str, taken: Container[str]) -> str:
+    """The name, numbered if it is taken: "openai:gpt-4.1#2"."""
+    number = 1
+    unique = name
+    while unique in taken:
+        number += 1
+        unique = f"{name}#{number}"
+    return unique
+
+
+def on_this_machine(address: str) -> bool:
+    """Whether a server's address, with or without a scheme, is of the loopback."""
+    return urlsplit(address if "://" in address else f"//{address}").hostname in _LOOPBACK
 
 
 def _entry(item: object) -> Model:

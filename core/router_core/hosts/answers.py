@@ -119,7 +119,7 @@ def _no_answer(completion: object, model: Model) -> ProviderError:
 
 
 def _field(value: object, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def _count(value: object, name: str) -> int:

@@ -12,17 +12,19 @@ FINISH_REASONS: Mapping[str, str] = {
     "end_turn": "stop",
     "stop_sequence": "stop",
     "max_tokens": "length",
+    "max_output_tokens": "length",
     "tool_use": "tool_calls",
     "refusal": "content_filter",
     "STOP": "stop",
     "MAX_TOKENS": "length",
     "SAFETY": "content_filter",
 }
-"""Finish reasons of Together, Mistral, Anthropic and Google, in OpenAI's words."""
+"""Finish reasons of Together, Mistral, Anthropic, Google and OpenAI's Responses API, in OpenAI's own words."""
 
 OPENAI_ONLY = frozenset(
     {"extra_headers", "frequency_penalty", "logit_bias", "logprobs", "parallel_tool_calls", "presence_penalty",
-     "reasoning_effort", "service_tier", "store", "stream_options", "top_logprobs", "user", "verbosity"}
+     "prompt_cache_key", "reasoning_effort", "safety_identifier", "service_tier", "store", "stream_options",
+     "top_logprobs", "user", "verbosity"}
 )  # fmt: skip
 """Call arguments of OpenAI's protocol that integrations of other providers take for an error."""
 
