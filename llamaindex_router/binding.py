@@ -8,10 +8,14 @@ from typing import Any
 from llama_index.core.llms import LLM
 
 from llamaindex_router.catalog import Inner
+from router_core.hosts.failures import said_by
 from router_core.hosts.portable import OPENAI_ONLY
 
 _TELLS_USAGE_IF_ASKED = frozenset({"OpenAI", "OpenAILike", "AzureOpenAI", "OpenRouter", "LiteLLM"})
 """Integrations whose streams report usage only with ``stream_options``. Anthropic's fails on that argument."""
+
+_NO_USAGE = "no stream_options"
+"""The quirk of a server that refuses to be asked for the usage of a stream."""
 
 _OLLAMA_OPTIONS: Mapping[str, str] = {
     "temperature": "temperature",
@@ -23,34 +27,112 @@ _OLLAMA_OPTIONS: Mapping[str, str] = {
 """Ollama's integration takes these from its constructor only, and drops them from a call without a word."""
 
 
-def ready(inner: Inner, kwargs: Mapping[str, Any], *, streaming: bool) -> tuple[LLM, dict[str, Any]]:
+def ready(
+    inner: Inner, kwargs: Mapping[str, Any], *, streaming: bool, parallel: bool = False
+) -> tuple[LLM, dict[str, Any]]:
     """The LLM and the keyword arguments for one call of it. ``kwargs`` are left as they are: integrations write into
-    theirs."""
+    theirs. ``parallel`` tells whether several tools may be called at once."""
     own = dict(kwargs)
-    if inner.family == "openai":
-        if streaming and any(cls.__name__ in _TELLS_USAGE_IF_ASKED for cls in type(inner.llm).__mro__):
-            own.setdefault("stream_options", {"include_usage": True})
-        return inner.llm, own
-    if inner.family == "anthropic":
-        stop = own.pop("stop", None)
-        if stop is not None:
-            own.setdefault("stop_sequences", [stop] if isinstance(stop, str) else stop)
-        return inner.llm, _without_openai(own)
-    if inner.family == "ollama":
-        return _ollama(inner.llm, own)
-    return inner.llm, own
+    match inner.family:
+        case "openai":
+            if streaming and _NO_USAGE not in inner.quirks and _must_be_asked(inner.llm):
+                own.setdefault("stream_options", {"include_usage": True})
+            if "tool_choice" in own:
+                own["tool_choice"] = _openai_choice(own["tool_choice"])
+            return inner.llm, own
+        case "anthropic":
+            return inner.llm, _anthropic(inner.llm, own, parallel=parallel)
+        case "ollama":
+            return _ollama(inner.llm, own)
+        case _:
+            return inner.llm, own
+
+
+def refuses_usage(inner: Inner, error: Exception) -> bool:
+    """Whether a stream failed because its server will not be asked for the usage. It is not asked again."""
+    if inner.family != "openai" or _NO_USAGE in inner.quirks or "stream_options" not in said_by(error):
+        return False
+    inner.quirks.add(_NO_USAGE)
+    return True
+
+
+def choice_of(given: object) -> str | None:
+    """A tool choice in one word: "auto", "none", "any" or the name of a tool; None if there is none.
+
+    "required" and the dictionaries of OpenAI and Anthropic are understood.
+    """
+    if isinstance(given, Mapping):
+        given = (given.get("function") or given).get("name") or given.get("type")
+    if given is None:
+        return None
+    return "any" if given in {"any", "required"} else str(given)
+
+
+def anthropic_choice(llm: LLM, word: str, *, parallel: bool) -> dict[str, Any]:
+    """A tool choice as Anthropic takes it. A model that thinks aloud must not be made to call a tool."""
+    thinks = (getattr(llm, "thinking_dict", None) or {}).get("type") == "enabled"
+    if word == "none":
+        return {"type": "none"}
+    if word == "auto" or thinks:
+        choice = {"type": "auto"}
+    else:
+        choice = {"type": "any"} if word == "any" else {"type": "tool", "name": word}
+    return {**choice, "disable_parallel_tool_use": not parallel}
+
+
+def _openai_choice(given: object) -> object:
+    word = choice_of(given)
+    if word == "any":
+        return "required"
+    if isinstance(given, Mapping) and "function" not in given:
+        return word if word in {"auto", "none"} else {"type": "function", "function": {"name": word}}
+    return given
+
+
+def _must_be_asked(llm: LLM) -> bool:
+    return any(cls.__name__ in _TELLS_USAGE_IF_ASKED for cls in type(llm).__mro__)
+
+
+def _anthropic(llm: LLM, kwargs: dict[str, Any], *, parallel: bool) -> dict[str, Any]:
+    # It knows no seed, and its integration would hand a choice that is None on to the server.
+    word, wanted, stop, _ = (kwargs.pop(name, None) for name in ("tool_choice", "response_format", "stop", "seed"))
+    if stop is not None:
+        kwargs.setdefault("stop_sequences", _listed(stop))
+    if (choice := choice_of(word)) is not None:
+        kwargs["tool_choice"] = anthropic_choice(llm, choice, parallel=parallel)
+    if schema := _schema(wanted):
+        from anthropic import transform_schema  # it is there where its integration is
+
+        output = {"format": {"type": "json_schema", "schema": transform_schema(schema)}}
+        kwargs.setdefault("output_config", output)
+    return _without_openai(kwargs)
 
 
 def _ollama(llm: LLM, kwargs: dict[str, Any]) -> tuple[LLM, dict[str, Any]]:
     options = {theirs: kwargs.pop(ours) for ours, theirs in _OLLAMA_OPTIONS.items() if ours in kwargs}
+    if "stop" in options:
+        options["stop"] = _listed(options["stop"])
     wanted = kwargs.pop("response_format", None)
-    if isinstance(wanted, Mapping):
-        schema = wanted.get("json_schema", {}).get("schema")
-        kwargs.setdefault("format", schema or "json")
+    if schema := _schema(wanted):
+        kwargs.setdefault("format", schema)
+    elif isinstance(wanted, Mapping) and wanted.get("type") == "json_object":
+        kwargs.setdefault("format", "json")
     if options:
+        # Its clients are made when they are first used: by then the copy's would be its own, for this call alone.
+        _ = getattr(llm, "client", None), getattr(llm, "async_client", None)
         given = getattr(llm, "additional_kwargs", {})
         llm = llm.model_copy(update={"additional_kwargs": {**given, **options}})
     return llm, _without_openai(kwargs)
+
+
+def _listed(stop: object) -> object:
+    return [stop] if isinstance(stop, str) else stop
+
+
+def _schema(wanted: object) -> dict[str, Any] | None:
+    """The JSON schema of a ``response_format`` in OpenAI's words."""
+    described = wanted.get("json_schema") if isinstance(wanted, Mapping) else None
+    return described.get("schema") if isinstance(described, Mapping) else None
 
 
 def _without_openai(kwargs: dict[str, Any]) -> dict[str, Any]:

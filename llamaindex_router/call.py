@@ -14,6 +14,7 @@ from llama_index.core.utils import get_tokenizer
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 from pydantic import BaseModel, PrivateAttr
 
+from llamaindex_router.binding import choice_of
 from llamaindex_router.messages import size_of, turns_of
 from llamaindex_router.trail import Place
 from router_core.errors import InvalidRequest
@@ -44,7 +45,9 @@ class Call:
     """What is asked of a model: the payload of the host.
 
     messages: the conversation. kwargs: for the models. tools, flags: what ``chat_with_tools`` was given beside them.
-    asked: what ``structured_predict`` was given. text: what ``complete`` was given, for models of one text.
+    asked: what ``structured_predict`` was given. text: what ``complete`` was given, for models of one text; formatted:
+    whether it stands in their template already.
+    question: what the user asked, where the messages were made of a prompt that holds more.
     """
 
     messages: Sequence[ChatMessage]
@@ -54,6 +57,8 @@ class Call:
     flags: Mapping[str, Any] = field(default_factory=dict)
     asked: Asked | None = None
     text: str | None = None
+    formatted: bool = False
+    question: str | None = None
 
     @property
     def mode(self) -> StreamMode | None:
@@ -71,7 +76,7 @@ class Call:
         tools = tuple(map(_spec, self.tools or ()))
         schema = self._schema()
         size, modalities = size_of(self.messages)
-        turns = turns_of(self.messages)
+        turns = turns_of(self.messages, self.question)
         offered = [json.dumps(tool.parameters, default=str) + tool.description for tool in tools]
         demanded = json.dumps(schema.json_schema, default=str) if schema else ""
         size += sum(len(text.encode()) for text in (*offered, demanded))
@@ -98,12 +103,10 @@ class Call:
         return OutputSchema(wanted.__name__, wanted.model_json_schema())
 
     def _tool_choice(self) -> str | None:
-        choice = self.kwargs.get("tool_choice")
-        if isinstance(choice, Mapping):
-            choice = (choice.get("function") or choice).get("name") or choice.get("type")
+        choice = choice_of(self.kwargs.get("tool_choice"))
         if choice in {None, "auto"}:
             return "any" if self.flags.get("tool_required") else None
-        return "any" if choice in {"any", "required"} else str(choice)
+        return choice
 
 
 class AttemptPrompt(ChatPromptTemplate):
@@ -143,6 +146,30 @@ class AttemptPrompt(ChatPromptTemplate):
         if self.output_parser is not None:
             self._given.output_parser = self.output_parser
         return self._given
+
+
+class PromptMessages(list[ChatMessage]):
+    """The messages of a prompt, with the question that is in them."""
+
+    question: str | None = None
+
+    @classmethod
+    def of(cls, messages: Sequence[ChatMessage], prompt: BasePromptTemplate, args: Mapping[str, Any]) -> PromptMessages:
+        """The messages that a prompt made of its arguments."""
+        made = cls(messages)
+        made.question = question_of(prompt, args)
+        return made
+
+
+def question_of(prompt: BasePromptTemplate, args: Mapping[str, Any]) -> str | None:
+    """What the user asked, by the names that LlamaIndex's own prompts give it; None if there is none."""
+    # A prompt that selects among others keeps what was filled in with those.
+    partial = getattr(prompt, "default_template", prompt).kwargs
+    for name in ("query_str", "question"):
+        value = args.get(name, partial.get(name))
+        if isinstance(value, str) and value.strip():
+            return value
+    return None
 
 
 def read_kwargs(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

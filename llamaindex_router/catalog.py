@@ -5,17 +5,25 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
 
 from llama_index.core.llms import LLM, CustomLLM, LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.settings import Settings
 
 from router_core.errors import ConfigError
-from router_core.registry import KNOWN_ENDPOINTS, LOCAL, Endpoint, Registry, model_from_string
+from router_core.registry import (
+    KNOWN_ENDPOINTS,
+    LOCAL,
+    Endpoint,
+    Registry,
+    fresh_name,
+    ids_as_aliases,
+    model_from_string,
+    on_this_machine,
+)
 from router_core.types import DEFAULT_CAPABILITIES, Capability, Model, Price
 
 ROUTER = "RouterLLM"
@@ -50,7 +58,6 @@ _FAMILIES: Mapping[str, _Family] = {
 }
 """By the name of the integration's class, or of one that it derives from."""
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0"})  # noqa: S104 - read, not bound
 
 _INTEGRATIONS: Mapping[str, tuple[str, str]] = {
     "openai": ("llama_index.llms.openai", "OpenAI"),
@@ -71,13 +78,15 @@ class Inner:
     """A model of the router: a private copy of the user's LLM, with what must be known of its kind.
 
     ``family`` names the protocol that its integration speaks. ``chat`` tells whether it takes messages or one text.
-    ``handlers`` are those of its callback manager that it was given for itself.
+    ``handlers`` are those of its callback manager that it was given for itself, ``quirks`` what was learned of its
+    server.
     """
 
     llm: LLM
     family: str
     metadata: LLMMetadata | None
     handlers: Sequence[Any] = ()
+    quirks: set[str] = field(default_factory=set)
 
     @property
     def chat(self) -> bool:
@@ -101,8 +110,7 @@ def catalogue(models: Sequence[object], registry: Registry | None = None) -> tup
     Raises:
         ConfigError: a model is neither, or cannot be made; names it and the remedy.
     """
-    if isinstance(models, str | LLM) or not isinstance(models, Sequence):
-        raise ConfigError(f"models: {_shown(models)} is not a list; give a list of models, weakest first")
+    require_list(models)
     if registry is not None and len(registry.models) != len(models):
         raise ConfigError(
             f"registry: it has {len(registry.models)} entries for {len(models)} models; give one for each"
@@ -114,12 +122,18 @@ def catalogue(models: Sequence[object], registry: Registry | None = None) -> tup
         entry = model_from_string(given) if isinstance(given, str) else _entry(inner)
         if registry is not None:
             entry = registry.models[position]
-        entry = _completed(replace(entry, name=_fresh(entry.name, inners)), inner)
+        entry = _completed(replace(entry, name=fresh_name(entry.name, inners)), inner)
         inners[entry.name] = inner
         entries.append(entry)
     if registry is None:
-        return Registry(tuple(entries), endpoints={}), inners
-    return Registry(tuple(entries), registry.endpoints, registry.aliases), inners
+        return Registry(tuple(entries), endpoints={}, aliases=ids_as_aliases(entries)), inners
+    return Registry(tuple(entries), registry.endpoints, {**ids_as_aliases(entries), **registry.aliases}), inners
+
+
+def require_list(models: object) -> None:
+    """Raise ``ConfigError`` unless the models are a list; it shows no LLM, whose text may tell its key."""
+    if isinstance(models, str) or not isinstance(models, Sequence):
+        raise ConfigError(f"models: {_shown(models)} is not a list; give a list of models, weakest first")
 
 
 def inner_of(given: object) -> Inner:
@@ -140,8 +154,10 @@ def inner_of(given: object) -> Inner:
         raise ConfigError(
             "models: a router cannot be a model of a router: its calls would be counted twice; give its models"
         )
-    # Shallow: the clients are shared, the callback manager is not.
-    return Inner(given.model_copy(), _family(given).name, _metadata(given), _own_handlers(given))
+    # Shallow: the clients are shared, the callback manager is not. It is the copy that is asked of itself, for Ollama's
+    # integration writes down what its server says.
+    llm = given.model_copy()
+    return Inner(llm, _family(llm).name, _metadata(llm), _own_handlers(llm))
 
 
 def llm_at(endpoint: Endpoint, model_id: str, where: str) -> LLM:
@@ -182,19 +198,29 @@ def secrets_of(inners: Iterable[Inner]) -> frozenset[str]:
 
 
 def _secrets(llm: LLM) -> Iterator[str]:
-    holders = [vars(llm), llm.__pydantic_private__ or {}]
-    for name, value in [item for holder in holders for item in holder.items()]:
-        if isinstance(value, str) and any(word in name.lower() for word in _SECRET):
-            yield value
-        if isinstance(value, Mapping) and "header" in name.lower():
-            for text in map(str, value.values()):
-                yield text
-                # "Bearer KEY"
-                yield from text.split()[1:]
-        # Anthropic's integration leaves its key with the client alone.
-        key = getattr(value, "api_key", None)
-        if isinstance(key, str):
-            yield key
+    for name, value in {**vars(llm), **(llm.__pydantic_private__ or {})}.items():
+        yield from _secrets_in(name, value)
+        # Anthropic's integration leaves its key and its headers with the client alone.
+        yield from _secrets_in("api_key", getattr(value, "api_key", None))
+        for name_of_header, text in _headers_of(value).items():
+            yield from _secrets_in(name_of_header, text)
+
+
+def _secrets_in(name: str, value: object) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            # Any header may be one, whatever it is called.
+            yield from _secrets_in("key" if "header" in name.lower() else str(key), inner)
+    elif isinstance(value, str) and any(word in name.lower() for word in _SECRET):
+        yield value
+        # A line break at its end is shown as an escape; of "Bearer KEY", the second is the key.
+        yield value.strip()
+        yield from value.split()[1:]
+
+
+def _headers_of(client: object) -> Mapping[str, object]:
+    headers = getattr(client, "_custom_headers", None)
+    return headers if isinstance(headers, Mapping) else {}
 
 
 def _key(endpoint: Endpoint, where: str) -> str:
@@ -264,9 +290,10 @@ def _completed(entry: Model, inner: Inner) -> Model:
     """The entry with what the LLM says of itself where the entry says nothing."""
     able = set(DEFAULT_CAPABILITIES if inner.calls_tools else {Capability.STRUCTURED_OUTPUT})
     declared = entry.capabilities is not DEFAULT_CAPABILITIES
+    window = inner.metadata.context_window if inner.metadata else 0
     return replace(
         entry,
-        context_window=entry.context_window or (inner.metadata.context_window if inner.metadata else None),
+        context_window=entry.context_window or (window if window > 0 else None),
         capabilities=entry.capabilities if declared else frozenset(able | _family(inner.llm).inputs),
     )
 
@@ -274,17 +301,7 @@ def _completed(entry: Model, inner: Inner) -> Model:
 def _is_local(llm: LLM, family: _Family, model_id: str) -> bool:
     if family.name != "ollama" or model_id.endswith("cloud"):
         return False
-    address = str(getattr(llm, "base_url", ""))
-    return urlsplit(address if "://" in address else f"//{address}").hostname in _LOOPBACK
-
-
-def _fresh(name: str, taken: Mapping[str, Inner]) -> str:
-    number = 1
-    unique = name
-    while unique in taken:
-        number += 1
-        unique = f"{name}#{number}"
-    return unique
+    return on_this_machine(str(getattr(llm, "base_url", "")))
 
 
 def _shown(value: object) -> str:

@@ -30,6 +30,12 @@ def sort_error(error: Exception, secrets: Collection[str] = ()) -> Failed | None
     return redacted(known if known is not None else _by_nature(error), secrets)
 
 
+def without_secrets(error: Exception, secrets: Collection[str]) -> Exception:
+    """What kept a structured answer from being made, as it was raised; if it tells a secret, the same without it."""
+    said = redacted(Failed(error, FailureKind.MALFORMED), secrets).error
+    return error if said is error else ValueError(str(said))
+
+
 def _by_nature(error: Exception) -> Failed:
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and status > 0:

@@ -58,8 +58,9 @@ class RouterAttemptEvent(BaseEvent):
 
 
 class RouterEscalationEvent(BaseEvent):
-    """Another model is asked: ``cause`` is "rejected" (a verifier's ``code`` and ``detail``) or "failed" (the kind of
-    the failure, and the error with no secret in it)."""
+    """Another model is asked: ``cause`` is "rejected" (``code`` is the verifier's reason) or "failed" (``code`` is the
+    kind of the failure, ``detail`` the error with no secret in it). What a verifier says beside its reason is left out:
+    it may quote the answer."""
 
     request_id: str
     cause: str
@@ -123,7 +124,7 @@ def events_of(event: Event) -> list[BaseEvent]:
                     model=attempt.model,
                     to_model=to_model,
                     code=verdict.code,
-                    detail=verdict.detail,
+                    detail="",
                 ),
             ]
         case FellBack(request_id, attempt, failure, to_model):

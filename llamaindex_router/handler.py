@@ -16,6 +16,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 
 from llamaindex_router.events import RouterReceiptEvent
+from llamaindex_router.trail import ATTACHING
 from router_core.tally import KEEP, Books, RoutedCall, Tally
 from router_core.types import Json
 
@@ -135,8 +136,11 @@ def get_router_handler(keep: int = KEEP) -> Iterator[RouterEventHandler]:
     """
     root = get_dispatcher()
     handler = RouterEventHandler(keep)
-    root.add_event_handler(handler)
+    with ATTACHING:
+        root.event_handlers = [*root.event_handlers, handler]
     try:
         yield handler
     finally:
-        root.event_handlers = [other for other in root.event_handlers if other is not handler]
+        # A new list each time: another thread may be going through the old one.
+        with ATTACHING:
+            root.event_handlers = [other for other in root.event_handlers if other is not handler]

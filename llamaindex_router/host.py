@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from llama_index.core.base.llms.generic_utils import completion_response_to_chat_response
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, MessageRole
 from llama_index_instrumentation import get_dispatcher
+from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
-from llamaindex_router.binding import ready
+from llamaindex_router.binding import ready, refuses_usage
 from llamaindex_router.call import AttemptPrompt, Call, Finish
 from llamaindex_router.catalog import Inner
-from llamaindex_router.errors import is_stale_loop, sort_error
+from llamaindex_router.errors import is_stale_loop, sort_error, without_secrets
 from llamaindex_router.events import RouterReceiptEvent, events_of
 from llamaindex_router.messages import Ids, calls_of, portable, reply_of, with_ids
 from llamaindex_router.structured import UNPARSED, Unparsed, method_of, reply_with
-from llamaindex_router.trail import Place, heard
+from llamaindex_router.trail import Place, Responses, heard
 from router_core.effects import CallModel
 from router_core.events import Event, Settled
 from router_core.tab import Tab
@@ -34,7 +36,7 @@ class Attempt(NamedTuple):
 
     make: Callable[[], Any]
     ids: Ids
-    responses: list[Any]
+    responses: Responses
     tags: Mapping[str, Any]
 
 
@@ -63,46 +65,51 @@ class LlamaIndexHost:
             with _Around(attempt):
                 answer = attempt.make()
         except UNPARSED as error:
-            answer = _unparsed(payload, error)
+            answer = self._unparsed(payload, error)
         return self._reply(attempt, answer)
 
     async def acall(self, effect: CallModel, payload: Call) -> Reply:
         """One answer in one piece."""
         attempt = self._ready(effect, payload, "a")
         answer: Any = None
+        once_more = _OnceMore(self._inners[effect.model.name])
         try:
-            with _StaleLoop() as stale, _Around(attempt):
-                answer = await attempt.make()
-            if stale.met:
-                with _Around(attempt):
+            while True:
+                attempt.responses.depth = 0  # a call that failed has told of no end
+                with once_more, _Around(attempt):
                     answer = await attempt.make()
+                    break
         except UNPARSED as error:
-            answer = _unparsed(payload, error)
+            answer = self._unparsed(payload, error)
         return self._reply(attempt, answer)
 
     def open_stream(self, effect: CallModel, payload: Call) -> Iterator[Any]:
         """The chunks of one answer."""
-        attempt = self._ready(effect, payload, "stream_")
+        once_more = _OnceMore(self._inners[effect.model.name])
         try:
-            with _Around(attempt):
-                chunks = attempt.make()
-            with closing(chunks):
-                while True:
+            while True:
+                with once_more:
+                    attempt = self._ready(effect, payload, "stream_")
                     with _Around(attempt):
-                        chunk = next(chunks, _END)
-                    if chunk is _END:
-                        return
-                    yield _chunk(attempt, chunk)
+                        chunks = attempt.make()
+                    with closing(chunks):
+                        while True:
+                            with _Around(attempt):
+                                chunk = next(chunks, _END)
+                            if chunk is _END:
+                                return
+                            once_more.may = False
+                            yield _chunk(attempt, chunk)
         except UNPARSED as error:
-            yield _unparsed(payload, error)
+            yield self._unparsed(payload, error)
 
     async def aopen_stream(self, effect: CallModel, payload: Call) -> AsyncIterator[Any]:
         """The chunks of one answer."""
-        attempt = self._ready(effect, payload, "astream_")
-        began = False
+        once_more = _OnceMore(self._inners[effect.model.name])
         try:
             while True:
-                with _StaleLoop() as stale:
+                with once_more:
+                    attempt = self._ready(effect, payload, "astream_")
                     with _Around(attempt):
                         chunks = await attempt.make()
                     async with aclosing(chunks):
@@ -111,12 +118,10 @@ class LlamaIndexHost:
                                 chunk = await anext(chunks, _END)
                             if chunk is _END:
                                 return
-                            began = stale.passed = True
+                            once_more.may = False
                             yield _chunk(attempt, chunk)
-                if began or not stale.met:
-                    return
         except UNPARSED as error:
-            yield _unparsed(payload, error)
+            yield self._unparsed(payload, error)
 
     def join(self, chunks: Sequence[Any]) -> Reply:
         """The reply that these chunks make: the last one holds all that was said, the usage may stand on another."""
@@ -131,7 +136,9 @@ class LlamaIndexHost:
             if whole.usage is not None and whole.finish_reason is not None:
                 break
             whole = _filled(whole, reply)
-        return whole
+        # Anthropic's chunks hold a text only when all of it has been said.
+        said = "".join(chunk.delta or "" for chunk in chunks)
+        return whole if len(said) <= len(whole.text) else replace(whole, text=said)
 
     def replay(self, reply: Reply) -> Iterator[Any]:
         """The whole answer as one chunk."""
@@ -165,10 +172,15 @@ class LlamaIndexHost:
             for handler in self.handlers:
                 handler.on_router_receipt(call)
             if self.listened_to:
-                dispatcher.event(RouterReceiptEvent.of(call))
+                self._dispatch(RouterReceiptEvent.of(call))
         elif self.listened_to:
             for each in events_of(event):
-                dispatcher.event(each)
+                self._dispatch(each)
+
+    def _dispatch(self, event: BaseEvent) -> None:
+        # A stream is read when the span of its call is not the active one any more.
+        event.span_id = self._place.span_id
+        dispatcher.event(event)
 
     # One attempt.
 
@@ -180,11 +192,17 @@ class LlamaIndexHost:
             copies = portable(messages, inner.family, role, mixed=self._mixed)
             return copies if effect.note is None else _with_note(copies, effect.note, role)
 
-        llm, kwargs = ready(inner, call.kwargs, streaming="stream" in way)
+        parallel = bool(call.flags.get("allow_parallel_tool_calls"))
+        llm, kwargs = ready(inner, call.kwargs, streaming="stream" in way, parallel=parallel)
         bound = Inner(llm, inner.family, inner.metadata)
         about = {"router_request_id": self._tab.request_id, "router_attempt": len(self._tab.attempts) + 1}
-        self._attempt = Attempt(_maker(bound, call, way, finish, kwargs), {}, [], about)
+        self._attempt = Attempt(_maker(bound, call, way, finish, kwargs), {}, Responses(), about)
         return self._attempt
+
+    def _unparsed(self, call: Call, error: Exception) -> Unparsed:
+        if call.asked is None:
+            raise error
+        return Unparsed(without_secrets(error, self._secrets))
 
     def _reply(self, attempt: Attempt, answer: Any) -> Reply:
         answer = _chunk(attempt, answer)
@@ -209,7 +227,9 @@ def _maker(inner: Inner, call: Call, way: str, finish: Finish, kwargs: dict[str,
     if not inner.chat:
         # Its own ``chat`` would wrap ``complete``, and tell of two calls.
         complete = getattr(llm, f"{way}complete")
-        text = call.text or llm.messages_to_prompt(messages)
+        if call.text is not None:
+            return lambda: complete(call.text, formatted=call.formatted, **kwargs)
+        text = llm.messages_to_prompt(messages)
         return lambda: complete(text, formatted=True, **kwargs)
     chat = getattr(llm, f"{way}chat")
     return lambda: chat(list(messages), **kwargs)
@@ -233,25 +253,25 @@ class _Around:
         active_instrument_tags.reset(self._tags)
 
 
-class _StaleLoop:
-    """Catches the failure of a connection that belongs to another event loop, unless something ``passed`` before."""
+class _OnceMore:
+    """Catches a failure after which the same model is asked again, once, and which says nothing of it: a connection
+    that belongs to another event loop, a server that will not be asked for the usage of a stream. ``may`` is whether
+    it still can be, which it cannot after a first chunk."""
 
-    def __init__(self) -> None:
-        self.met = False
-        self.passed = False
+    def __init__(self, inner: Inner) -> None:
+        self._inner = inner
+        self.may = True
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> bool:
-        self.met = isinstance(error, Exception) and not self.passed and is_stale_loop(error)
-        return self.met
+        caught = self.may and isinstance(error, Exception) and self._says_nothing(error)
+        self.may = False
+        return caught
 
-
-def _unparsed(call: Call, error: Exception) -> Unparsed:
-    if call.asked is None:
-        raise error
-    return Unparsed(error)
+    def _says_nothing(self, error: Exception) -> bool:
+        return is_stale_loop(error) or refuses_usage(self._inner, error)
 
 
 def _chunk(attempt: Attempt, chunk: Any) -> Any:

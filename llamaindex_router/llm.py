@@ -18,10 +18,11 @@ from llama_index.core.base.llms.types import (
 from llama_index.core.llms.function_calling import FunctionCallingLLM
 from llama_index.core.llms.llm import ToolSelection
 from llama_index.core.types import PydanticProgramMode
-from pydantic import Field, PrivateAttr, ValidationError
+from llama_index_instrumentation import get_dispatcher
+from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
 
-from llamaindex_router.call import Asked, Call, read_kwargs
-from llamaindex_router.catalog import ROUTER, Inner, catalogue
+from llamaindex_router.call import Asked, Call, PromptMessages, read_kwargs
+from llamaindex_router.catalog import ROUTER, Inner, catalogue, require_list
 from llamaindex_router.errors import as_plain_errors
 from llamaindex_router.messages import arguments_of, calls_of
 from llamaindex_router.profile import (
@@ -29,6 +30,7 @@ from llamaindex_router.profile import (
     adopted_prompt,
     completion_of,
     completions_of,
+    expecting,
     metadata_of,
     together,
 )
@@ -39,6 +41,8 @@ from router_core.options import Settings
 from router_core.registry import Registry
 from router_core.router import make_rules, resolved
 from router_core.types import NO_CONSTRAINTS, Constraints
+
+dispatcher = get_dispatcher(__name__)
 
 
 class RouterLLM(FunctionCallingLLM):
@@ -71,14 +75,18 @@ class RouterLLM(FunctionCallingLLM):
         ConfigError: no model, one that is not understood or cannot be made, or a constraint that names none.
     """
 
-    models: Sequence[Any] = Field(exclude=True, repr=False)
-    registry: Registry | None = Field(default=None, exclude=True, repr=False)
-    policy: Any = Field(default=None, exclude=True, repr=False)
-    verifiers: Sequence[Any] | None = Field(default=None, exclude=True, repr=False)
-    constraints: Constraints = Field(default=NO_CONSTRAINTS, exclude=True, repr=False)
-    settings: Settings = Field(default=Settings(), exclude=True, repr=False)
-    window: int | str | None = None
-    num_output: int | None = None
+    # An LLM in a wrong place would stand in the error, with its headers.
+    model_config = ConfigDict(hide_input_in_errors=True, extra="forbid")
+
+    # Frozen: what a router is made of is read once.
+    models: Sequence[Any] = Field(exclude=True, repr=False, frozen=True)
+    registry: Registry | None = Field(default=None, exclude=True, repr=False, frozen=True)
+    policy: Any = Field(default=None, exclude=True, repr=False, frozen=True)
+    verifiers: Sequence[Any] | None = Field(default=None, exclude=True, repr=False, frozen=True)
+    constraints: Constraints = Field(default=NO_CONSTRAINTS, exclude=True, repr=False, frozen=True)
+    settings: Settings = Field(default=Settings(), exclude=True, repr=False, frozen=True)
+    window: int | str | None = Field(default=None, frozen=True)
+    num_output: int | None = Field(default=None, frozen=True)
     identity: dict[str, Any] = Field(default_factory=dict, description="What decides about answers; names no secret.")
 
     _inners: dict[str, Inner] = PrivateAttr(default_factory=dict)
@@ -91,6 +99,7 @@ class RouterLLM(FunctionCallingLLM):
                 "models: the list is empty or missing; give at least one LLM, weakest first. A dictionary of a router "
                 "(from_dict) holds none, for it would have to hold their keys: make the router anew"
             )
+        require_list(models)
         try:
             super().__init__(models=models, **{**fields, "identity": {}})
         except ValidationError as error:
@@ -104,10 +113,11 @@ class RouterLLM(FunctionCallingLLM):
         """Make the registry and the rules of the models."""
         super().model_post_init(context)
         registry, self._inners = catalogue(self.models, self.registry)
-        rules = make_rules(registry, policy=self.policy, verifiers=self.verifiers, settings=self.settings)
-        defaults = resolved(self.constraints, registry)
-        self._requests = Requests(rules, defaults, self._inners)
         self._metadata = metadata_of(registry.models, self._inners, self.window, self.num_output)
+        settings = expecting(self.settings, self._metadata.num_output)
+        rules = make_rules(registry, policy=self.policy, verifiers=self.verifiers, settings=settings)
+        defaults = resolved(self.constraints, registry)
+        self._requests = Requests(rules, defaults, self._inners, type(self).__name__)
         self.identity = rules.identity(defaults)
         self.system_prompt = adopted_prompt(self.system_prompt, self._inners.values())
         self._forward_callbacks()
@@ -146,12 +156,17 @@ class RouterLLM(FunctionCallingLLM):
         for inner in self._inners.values():
             inner.llm.callback_manager = together(self.callback_manager, inner.handlers)
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A router of the same models, made anew with what is updated."""
+        fields = {name: value for name, value in self.__dict__.items() if name in type(self).model_fields}
+        return type(self)(**{**fields, **(update or {})})
+
     def __copy__(self) -> Self:
         # What is private to a router is made anew: two routers may have two callback managers.
-        return type(self)(**{name: value for name, value in self.__dict__.items() if name in type(self).model_fields})
+        return self.model_copy()
 
     def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
-        return self.__copy__()
+        return self.model_copy()
 
     def __getstate__(self) -> dict[str, Any]:
         # What cannot be pickled is an error: a router that lost a verifier on the way would be another router.
@@ -183,36 +198,40 @@ class RouterLLM(FunctionCallingLLM):
 
     def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt. It is sent as the message of a user, or as it is to a model that takes one text."""
-        return completion_of(self._requests.answer(self._call_of(prompt, kwargs), self._audience))
+        return completion_of(self._requests.answer(self._call_of(prompt, formatted, kwargs), self._audience))
 
     async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
         """Answer a prompt. It is sent as the message of a user, or as it is to a model that takes one text."""
-        return completion_of(await self._requests.aanswer(self._call_of(prompt, kwargs), self._audience))
+        return completion_of(await self._requests.aanswer(self._call_of(prompt, formatted, kwargs), self._audience))
 
     def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
         """Answer a prompt in chunks."""
-        return completions_of(self._requests.stream(self._call_of(prompt, kwargs), self._audience))
+        return completions_of(self._requests.stream(self._call_of(prompt, formatted, kwargs), self._audience))
 
     async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
         """Answer a prompt in chunks."""
-        return acompletions_of(await self._requests.astream(self._call_of(prompt, kwargs), self._audience))
+        return acompletions_of(await self._requests.astream(self._call_of(prompt, formatted, kwargs), self._audience))
 
-    # ---- tools
+    # ---- tools; LlamaIndex makes spans of the methods above, and of these where they are wrapped
 
+    @dispatcher.span
     def chat_with_tools(self, tools: Sequence[Any], *about: Any, **kwargs: Any) -> ChatResponse:
         """Answer, or call tools. Takes what every LLM takes; each model is given the tools themselves."""
         response: ChatResponse = self._requests.answer(self._tool_call(tools, *about, **kwargs), self._audience)
         return response
 
+    @dispatcher.span
     async def achat_with_tools(self, tools: Sequence[Any], *about: Any, **kwargs: Any) -> ChatResponse:
         """Answer, or call tools. Takes what every LLM takes; each model is given the tools themselves."""
         response: ChatResponse = await self._requests.aanswer(self._tool_call(tools, *about, **kwargs), self._audience)
         return response
 
+    @dispatcher.span
     def stream_chat_with_tools(self, tools: Sequence[Any], *about: Any, **kwargs: Any) -> ChatResponseGen:
         """Answer in chunks, or call tools."""
         return self._requests.stream(self._tool_call(tools, *about, **kwargs), self._audience)
 
+    @dispatcher.span
     async def astream_chat_with_tools(self, tools: Sequence[Any], *about: Any, **kwargs: Any) -> ChatResponseAsyncGen:
         """Answer in chunks, or call tools."""
         return await self._requests.astream(self._tool_call(tools, *about, **kwargs), self._audience)
@@ -286,10 +305,14 @@ class RouterLLM(FunctionCallingLLM):
     def _call(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], **about: Any) -> Call:
         with as_plain_errors():
             routing, own = read_kwargs(kwargs)
-        return Call(messages=list(messages), kwargs=own, routing=routing, **about)
+        question = getattr(messages, "question", None)
+        return Call(messages=list(messages), kwargs=own, routing=routing, question=question, **about)
 
-    def _call_of(self, prompt: str, kwargs: Mapping[str, Any]) -> Call:
-        return self._call([ChatMessage(role="user", content=prompt)], kwargs, text=prompt)
+    def _get_messages(self, prompt: Any, **prompt_args: Any) -> list[ChatMessage]:
+        return PromptMessages.of(super()._get_messages(prompt, **prompt_args), prompt, prompt_args)
+
+    def _call_of(self, prompt: str, formatted: bool, kwargs: Mapping[str, Any]) -> Call:
+        return self._call([ChatMessage(role="user", content=prompt)], kwargs, text=prompt, formatted=formatted)
 
     def _tool_call(
         self,
@@ -314,6 +337,7 @@ class RouterLLM(FunctionCallingLLM):
         return self._call(messages, kwargs, tools=list(tools), flags=told)
 
     def _structured_call(self, output_cls: Any, prompt: Any, llm_kwargs: Any, prompt_args: Mapping[str, Any]) -> Call:
-        messages = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
+        formatted = self._extend_messages(prompt.format_messages(llm=self, **prompt_args))
+        messages = PromptMessages.of(formatted, prompt, prompt_args)
         asked = Asked(output_cls, prompt, prompt_args, lambda given: self._extend_messages(list(given)))
         return self._call(messages, llm_kwargs or {}, asked=asked)

@@ -9,11 +9,13 @@ from uuid import uuid4
 
 from llama_index.core.base.llms.types import (
     AudioBlock,
+    BaseRecursiveContentBlock,
     ChatMessage,
     ChatResponse,
     DocumentBlock,
     ImageBlock,
     MessageRole,
+    TextBlock,
     ThinkingBlock,
     ToolCallBlock,
     VideoBlock,
@@ -48,10 +50,25 @@ _BLOCKS: Mapping[type, tuple[Capability | None, int]] = {
 }
 """Content blocks that are more than text, and their allowances in bytes."""
 
+_ID = 40
+"""Characters of the longest id of a tool call."""
 
-def turns_of(messages: Sequence[ChatMessage]) -> tuple[Turn, ...]:
-    """Who said which text."""
-    return tuple(Turn(_ROLES.get(message.role, "user"), message.content or "") for message in messages)
+
+def turns_of(messages: Sequence[ChatMessage], question: str | None = None) -> tuple[Turn, ...]:
+    """Who said which text.
+
+    A prompt of LlamaIndex holds instructions, retrieved context and the user's ``question`` in one message of the user.
+    Rules that judge what is asked are to see the question alone as the user's; the rest is the application's.
+    """
+    turns = [Turn(_ROLES.get(message.role, "user"), message.content or "") for message in messages]
+    if question:
+        for place in range(len(turns) - 1, -1, -1):
+            before, found, after = turns[place].text.rpartition(question)
+            if found and turns[place].role == "user":
+                rest = [Turn("system", text) for text in (before, after) if text and not text.isspace()]
+                turns[place : place + 1] = [*rest, Turn("user", question)]
+                break
+    return tuple(turns)
 
 
 def size_of(messages: Sequence[ChatMessage]) -> tuple[int, frozenset[Capability]]:
@@ -63,15 +80,33 @@ def size_of(messages: Sequence[ChatMessage]) -> tuple[int, frozenset[Capability]
     size = 0
     kinds: set[Capability] = set()
     for position, message in enumerate(messages):
-        size += WRAPPING + text_size(message.content or "", f"messages[{position}]")
-        for block in message.blocks:
-            kind, allowance = _BLOCKS.get(type(block), (None, 0))
-            size += allowance
-            if kind is not None:
-                kinds.add(kind)
-            if isinstance(block, ToolCallBlock):
-                size += len(json.dumps(block.tool_kwargs, default=str)) + len(block.tool_name) + 40
+        where = f"messages[{position}]"
+        size += WRAPPING + text_size(message.content or "", where)
+        size += sum(_beside_text(block, where, kinds) for block in message.blocks if type(block) is not TextBlock)
+        if message.additional_kwargs.get("tool_calls"):
+            # Counted once: most integrations have them in blocks too.
+            size += sum(_size_of_call(call) for call in calls_of(message) if call not in message.blocks)
     return size, frozenset(kinds)
+
+
+def _beside_text(block: Any, where: str, kinds: set[Capability]) -> int:
+    """The size of a block that its message does not show as text."""
+    if isinstance(block, ToolCallBlock):
+        return _size_of_call(block)
+    if isinstance(block, ThinkingBlock):
+        return text_size(block.content or "", where)
+    if isinstance(block, TextBlock):
+        return text_size(block.text, where)
+    if isinstance(block, BaseRecursiveContentBlock):
+        return sum(_beside_text(inner, where, kinds) for inner in block.nested_blocks)
+    kind, allowance = _BLOCKS.get(type(block), (None, 0))
+    if kind is not None:
+        kinds.add(kind)
+    return allowance
+
+
+def _size_of_call(call: ToolCallBlock) -> int:
+    return len(json.dumps(call.tool_kwargs, default=str)) + len(call.tool_name) + _ID
 
 
 def portable(
@@ -83,10 +118,10 @@ def portable(
     id that all providers take, and arguments as a dictionary; what only another provider can read is left out.
     """
     copies: list[ChatMessage] = []
-    ids: dict[str, str] = {}
+    ids = _History(family)
     for message in messages:
         extra = dict(message.additional_kwargs)
-        blocks = _ported(message.blocks, extra, family, ids) if mixed else list(message.blocks)
+        blocks = _ported(message, extra, ids) if mixed else list(message.blocks)
         changed: dict[str, Any] = {"blocks": blocks, "additional_kwargs": extra}
         if message.role is MessageRole.SYSTEM:
             changed["role"] = system_role
@@ -94,26 +129,63 @@ def portable(
     return copies
 
 
-def _ported(given: Sequence[Any], extra: dict[str, Any], family: str, ids: dict[str, str]) -> list[Any]:
+class _History:
+    """Gives each call of a history an id that a model of ``family`` takes, and its result the same.
+
+    Calls may have none (Ollama), or the tool's name, in every turn (Gemini): then results name the tool, in the order
+    of its calls.
+    """
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+        self._made: set[str] = set()
+        self._unanswered: list[tuple[str, str, str]] = []
+
+    def begin_turn(self) -> None:
+        """Other calls are answered from here on."""
+        self._unanswered.clear()
+
+    def ported(self, call: ToolCallBlock) -> ToolCallBlock:
+        """The call with its id, and its arguments as a dictionary."""
+        known = call.tool_call_id or call.tool_name
+        made = portable_id(known)
+        if self.family == "google":
+            # Its integration takes the id of a result for the name of the function.
+            made = call.tool_name
+        elif not call.tool_call_id or made in self._made:
+            made = portable_id(f"{known}:{len(self._made)}")
+        self._made.add(made)
+        self._unanswered.append((known, call.tool_name, made))
+        return ToolCallBlock(tool_call_id=made, tool_name=call.tool_name, tool_kwargs=arguments_of(call))
+
+    def of_result(self, answered: str) -> str:
+        """The id of the call that a result answers."""
+        for named_by in (0, 1):  # the call's id, else its tool
+            for call in self._unanswered:
+                if call[named_by] == answered:
+                    self._unanswered.remove(call)
+                    return call[2]
+        return portable_id(answered)
+
+
+def _ported(message: ChatMessage, extra: dict[str, Any], history: _History) -> list[Any]:
     """The blocks of a message for another provider; ``extra``, what stands beside them, is changed in place."""
-    if any(isinstance(block, ToolCallBlock) for block in given):
+    calls = calls_of(message)
+    if calls:
+        history.begin_turn()
         # The provider's own objects for the same calls.
         extra.pop("tool_calls", None)
-        ids.clear()
-    blocks: list[Any] = []
-    for block in given:
-        if isinstance(block, ToolCallBlock):
-            known = block.tool_call_id or f"{block.tool_name}:{len(ids)}"
-            made = portable_id(known)
-            # Ollama's results name the tool, for want of an id.
-            ids[known] = made
-            ids.setdefault(block.tool_name, made)
-            blocks.append(ToolCallBlock(tool_call_id=made, tool_name=block.tool_name, tool_kwargs=arguments_of(block)))
-        elif not (isinstance(block, ThinkingBlock) and _foreign(block, family)):
-            blocks.append(block)
+    blocks: list[Any] = [
+        history.ported(block) if isinstance(block, ToolCallBlock) else block
+        for block in message.blocks
+        if not (isinstance(block, ThinkingBlock) and _foreign(block, history.family))
+    ]
+    if not any(isinstance(block, ToolCallBlock) for block in blocks):
+        # Older integrations, and histories that they made, have the calls only there.
+        blocks += map(history.ported, calls)
     answered = extra.get("tool_call_id")
     if answered is not None:
-        extra["tool_call_id"] = ids.get(str(answered)) or portable_id(str(answered))
+        extra["tool_call_id"] = history.of_result(str(answered))
     return blocks
 
 
@@ -163,9 +235,12 @@ def _legacy(call: Any) -> ToolCallBlock:
         return holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
 
     function = field(call, "function") or call
-    given = field(function, "arguments") or field(function, "input") or {}
+    given = field(function, "arguments") or field(function, "input")
+    known = field(call, "id")
     return ToolCallBlock(
-        tool_call_id=field(call, "id"), tool_name=str(field(function, "name") or ""), tool_kwargs=given
+        tool_call_id=None if known is None else str(known),
+        tool_name=str(field(function, "name") or ""),
+        tool_kwargs=given if isinstance(given, str | dict) else {},
     )
 
 

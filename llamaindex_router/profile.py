@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import aclosing, closing
+from dataclasses import replace
 from typing import Any
 
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, LLMMetadata, MessageRole
@@ -12,6 +13,7 @@ from llama_index.core.constants import DEFAULT_CONTEXT_WINDOW
 
 from llamaindex_router.catalog import Inner
 from router_core.errors import ConfigError
+from router_core.options import Settings
 from router_core.tab import Tab
 from router_core.types import Model
 
@@ -41,6 +43,14 @@ def metadata_of(
     )
 
 
+def expecting(settings: Settings, num_output: int) -> Settings:
+    """The settings, expecting no longer answers than LlamaIndex keeps room for: it fills the rest of the window with
+    its prompt, which would then fit no model."""
+    if 0 < num_output < settings.expected_output_tokens:
+        return replace(settings, expected_output_tokens=num_output)
+    return settings
+
+
 def _window(models: Sequence[Model], window: int | str | None) -> int:
     known = sorted(model.context_window for model in models if model.context_window)
     match window:
@@ -61,8 +71,8 @@ def _room(inners: Iterable[Inner], window: int) -> int:
     """The largest of the models' rooms for an answer; -1, LlamaIndex's word for its default, where none says."""
     told = [inner.metadata.num_output for inner in inners if inner.metadata is not None]
     most = max(told, default=-1)
-    # With several models, the largest room may be larger than the window that was chosen for all.
-    return most if len(told) <= 1 else min(most, max(window // 4, 1))
+    # The largest room may be larger than the window that was chosen for all, or for one model.
+    return most if len(told) <= 1 and most < window else min(most, max(window // 4, 1))
 
 
 def adopted_prompt(own: str | None, inners: Iterable[Inner]) -> str | None:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from llama_index.core.base.llms.types import ChatResponse
 
 from llamaindex_router.call import Call
-from llamaindex_router.catalog import ROUTER, Inner, secrets_of
+from llamaindex_router.catalog import Inner, secrets_of
 from llamaindex_router.errors import as_plain_errors
-from llamaindex_router.host import LlamaIndexHost
+from llamaindex_router.host import LlamaIndexHost, dispatcher
 from llamaindex_router.profile import SUMMARY, answer_of, empty_answer
 from llamaindex_router.structured import Unparsed, structured_verifiers
 from llamaindex_router.trail import TRAIL, listened_to
@@ -38,10 +38,14 @@ class _Run(NamedTuple):
 
 
 class Requests:
-    """Answers calls by the rules of a router. Nothing about one call is kept here: threads and event loops share it."""
+    """Answers calls by the rules of a router. Nothing about one call is kept here: threads and event loops share it.
 
-    def __init__(self, rules: Rules, defaults: Constraints, inners: Mapping[str, Inner]) -> None:
+    ``name`` is that of the router's class, by which LlamaIndex calls its spans.
+    """
+
+    def __init__(self, rules: Rules, defaults: Constraints, inners: Mapping[str, Inner], name: str) -> None:
         self._rules = rules
+        self._name = name
         # A structured answer is judged by whether it could be made, even where nothing else is checked.
         self._structured_rules = rules.with_verifiers(*structured_verifiers(rules.verifiers))
         self._defaults = defaults
@@ -106,11 +110,11 @@ class Requests:
 
     def _begin(self, call: Call, audience: Audience, *, streaming: bool) -> _Run:
         rules = self._rules if call.asked is None else self._structured_rules
-        place = TRAIL.place(ROUTER)
+        place = TRAIL.place(self._name)
         tab = Tab(call.view(place, self._defaults, rules.registry), rules.outlook)
         host = LlamaIndexHost(self._inners, self._secrets, tab, rules.registry.strongest, place)
         host.handlers = [each for each in audience.handlers if hasattr(each, "on_router_receipt")]
-        host.listened_to = listened_to()
+        host.listened_to = listened_to(dispatcher)
         observers: tuple[Callable[..., Any], ...] = (host.told,) if host.listened_to or host.handlers else ()
         settings = rules.outlook.settings
         mode = (call.mode or settings.stream_mode) if streaming else "hold"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-from llama_index.core.llms import LLM
+from llama_index.core.program.utils import FlexibleModel, get_program_for_llm
+from llama_index.core.types import BasePydanticProgram, PydanticProgramMode
 from pydantic import BaseModel
 
+from llamaindex_router.binding import anthropic_choice
 from llamaindex_router.catalog import Inner
 from llamaindex_router.usage import sum_of_usage
 from router_core.types import ACCEPT, Reply, RequestView, Verdict
@@ -33,12 +34,49 @@ class Unparsed:
 
 
 def method_of(inner: Inner, name: str) -> Callable[..., Any]:
-    """The model's own method for structured answers; LlamaIndex's, which asks through a program, where the model's own
-    would go uncounted."""
-    if inner.family in _UNHEARD:
-        return partial(getattr(LLM, name), inner.llm)
-    method: Callable[..., Any] = getattr(inner.llm, name)
+    """The model's own method for structured answers; one that asks through a program of LlamaIndex's where the model's
+    own would go uncounted."""
+    method: Callable[..., Any] = getattr(_ByProgram(inner) if inner.family in _UNHEARD else inner.llm, name)
     return method
+
+
+class _ByProgram:
+    """Structured answers of a model that is made to call a tool for them.
+
+    A stream of one is the object in one piece: LlamaIndex reads objects that are not complete yet only from where
+    OpenAI's integration leaves tool calls.
+    """
+
+    def __init__(self, inner: Inner) -> None:
+        self._inner = inner
+
+    def structured_predict(self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any]) -> Any:
+        return self._program(output_cls, prompt)(llm_kwargs=llm_kwargs)
+
+    async def astructured_predict(self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any]) -> Any:
+        return await self._program(output_cls, prompt).acall(llm_kwargs=llm_kwargs)
+
+    def stream_structured_predict(self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any]) -> Iterator[Any]:
+        yield self.structured_predict(output_cls, prompt, llm_kwargs)
+
+    async def astream_structured_predict(
+        self, output_cls: Any, prompt: Any, llm_kwargs: dict[str, Any]
+    ) -> AsyncIterator[Any]:
+        async def once() -> AsyncIterator[Any]:
+            yield await self.astructured_predict(output_cls, prompt, llm_kwargs)
+
+        return once()
+
+    def _program(self, output_cls: Any, prompt: Any) -> BasePydanticProgram[Any]:
+        llm = self._inner.llm
+        by_tool = llm.pydantic_program_mode is PydanticProgramMode.FUNCTION or (
+            llm.pydantic_program_mode is PydanticProgramMode.DEFAULT and self._inner.calls_tools
+        )
+        forced: dict[str, Any] = {}
+        if by_tool and self._inner.family == "anthropic":
+            # Unless it is told, its integration forgets that the tool is required.
+            forced["tool_choice"] = anthropic_choice(llm, "any", parallel=False)
+        return get_program_for_llm(output_cls, prompt, llm, llm.pydantic_program_mode, **forced)
 
 
 def reply_with(value: Any, responses: Sequence[Any]) -> Reply:
@@ -59,6 +97,9 @@ class ParsedVerifier:
         """Look at what the model's own program made of the answer."""
         if isinstance(reply.native, Unparsed):
             return Verdict(accepted=False, code=self.name, detail=str(reply.native.error)[:_SHOWN])
+        if isinstance(reply.native, FlexibleModel):
+            # As far as a stream of objects came.
+            return Verdict(accepted=False, code=self.name, detail=f"incomplete: {reply.text}"[:_SHOWN])
         return ACCEPT
 
 

@@ -11,7 +11,7 @@ google-genai              ``raw["usage_metadata"]``
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from llama_index.core.llms import ChatResponse, CompletionResponse
@@ -43,18 +43,7 @@ def sum_of_usage(responses: Iterable[ChatResponse | CompletionResponse | None]) 
 
 def finish_reason_of(response: ChatResponse) -> str | None:
     """Why the answer ended, in OpenAI's words; None if the response does not say."""
-    raw = response.raw
-    choice = _first(_field(raw, "choices"))
-    candidate = _first(_field(raw, "candidates"))
-    for holder, name in (
-        (choice, "finish_reason"),
-        (raw, "stop_reason"),
-        (raw, "done_reason"),
-        (_field(raw, "delta"), "stop_reason"),
-        (candidate, "finish_reason"),
-        (raw, "finish_reason"),
-    ):
-        reason = _field(holder, name)
+    for reason in _reasons(response.raw):
         if reason:
             word = str(getattr(reason, "value", reason))
             return FINISH_REASONS.get(word, word)
@@ -64,6 +53,7 @@ def finish_reason_of(response: ChatResponse) -> str | None:
 def refusal_of(response: ChatResponse) -> str | None:
     """The refusal that OpenAI's models mark as such."""
     refusal = _field(_field(_first(_field(response.raw, "choices")), "message"), "refusal")
+    refusal = refusal or response.additional_kwargs.get("refusal")  # the Responses API
     return refusal if isinstance(refusal, str) and refusal else None
 
 
@@ -73,14 +63,30 @@ def model_id_of(response: ChatResponse) -> str | None:
     return model if isinstance(model, str) and model else None
 
 
+def _reasons(raw: Any) -> Iterable[Any]:
+    if raw is None:
+        return
+    yield _field(_first(_field(raw, "choices")), "finish_reason")
+    yield _field(raw, "stop_reason")
+    yield _field(raw, "done_reason")
+    yield _field(_field(raw, "delta"), "stop_reason")
+    yield _field(_first(_field(raw, "candidates")), "finish_reason")
+    yield _field(raw, "finish_reason")
+    yield _field(_field(_field(raw, "response") or raw, "incomplete_details"), "reason")
+
+
 def _places(response: ChatResponse | CompletionResponse) -> Iterable[Any]:
     message = getattr(response, "message", None)
+    beside = {} if message is None else message.additional_kwargs
     yield _field(response.raw, "usage")
     yield _field(response.raw, "usage_metadata")
     yield response.additional_kwargs.get("usage")
-    if message is not None:
-        yield message.additional_kwargs.get("usage")
+    # Until Anthropic has told why it stopped, this is what it said when it began.
+    if beside.get("stop_reason", "untold") is not None:
+        yield beside.get("usage")
     yield response.additional_kwargs
+    # What stood beside a completion.
+    yield beside
 
 
 def _read(told: Any) -> Usage | None:
@@ -126,7 +132,7 @@ def _google(told: Any) -> Usage | None:
 
 
 def _field(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def _first(items: Any) -> Any:

@@ -13,6 +13,11 @@ from tests.servers.mind import FAILURES, Tokens, count, think
 from tests.servers.wires import WIRES, Wire
 
 NOTHING = Tokens(0, 0, 0, 0)
+WRONG_KEY = "a-wrong-key"
+"""Refused with status 401, whichever wire it comes by. Any other key will do, and none."""
+
+WINDOW = 8192
+"""The context window of every model, for those who ask as Ollama is asked."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,24 @@ class Exchange:
 
 
 class ProviderServer:
-    """The server. Each face has its own models of it."""
+    """The server. Each face has its own models of it.
 
-    def __init__(self) -> None:
+    Args:
+        names: what models are called that behave as another one does, for integrations that know only certain names.
+    """
+
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self.journal: list[Exchange] = []
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.journal = self.journal
+        self._server.names = names or {}
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    @property
+    def connections(self) -> int:
+        """How many were opened so far."""
+        return self._server.connections
 
     def shut_down(self) -> None:
         self._server.shutdown()
@@ -44,6 +59,12 @@ class ProviderServer:
 class _Server(ThreadingHTTPServer):
     request_queue_size = 256
     journal: list[Exchange]
+    names: Mapping[str, str]
+    connections = 0
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self.connections += 1
+        super().process_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that hangs up is none."""
@@ -58,14 +79,18 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         wire = next((wire for wire in WIRES if wire.path == self.path.partition("?")[0]), None)
-        if wire is None:
+        if self.path == "/api/show":
+            self._whole(200, {"model_info": {"general.architecture": "llama", "llama.context_length": WINDOW}})
+        elif wire is None:
             self._whole(404, {"error": f"no {self.path} here"})
         else:
             self._answer(wire, body)
 
     def _answer(self, wire: Wire, body: Mapping[str, Any]) -> None:
-        ask = wire.read(body)
-        status = FAILURES.get(ask.mood, 200)
+        ask = wire.read({**body, "model": self.server.names.get(body["model"], body["model"])})
+        status = 401 if self._has_wrong_key() else FAILURES.get(ask.mood, 200)
+        if ask.mood == "curt" and "stream_options" in body:
+            status = 400
         if status != 200:
             self._book(wire, body, status, NOTHING)
             self._whole(status, wire.failure(status))
@@ -80,6 +105,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self._whole(status, wire.whole(ask, say, used))
+
+    def _has_wrong_key(self) -> bool:
+        return WRONG_KEY in (self.headers["Authorization"] or self.headers["x-api-key"] or "")
 
     def _book(self, wire: Wire, body: Mapping[str, Any], status: int, used: Tokens) -> None:
         self.server.journal.append(Exchange(wire.name, body["model"], body, status, used))

@@ -114,8 +114,9 @@ class OpenAI:
         yield b"data: [DONE]\n\n"
 
     def failure(self, status: int) -> dict[str, Any]:
-        code = "rate_limit_exceeded" if status == 429 else "server_error"
-        return {"error": {"message": "The model cannot answer.", "type": code, "param": None, "code": code}}
+        code = {401: "invalid_api_key", 429: "rate_limit_exceeded"}.get(status, "server_error")
+        message = "Unknown parameter: 'stream_options'." if status == 400 else "The model cannot answer."
+        return {"error": {"message": message, "type": code, "param": None, "code": code}}
 
     def _head(self, ask: Ask, kind: str) -> dict[str, Any]:
         return {"id": f"chatcmpl-{next(_NUMBERS)}", "object": kind, "created": 1, "model": ask.model}
@@ -196,7 +197,7 @@ class Anthropic:
         yield self._event("message_stop")
 
     def failure(self, status: int) -> dict[str, Any]:
-        kind = "rate_limit_error" if status == 429 else "api_error"
+        kind = {401: "authentication_error", 429: "rate_limit_error"}.get(status, "api_error")
         return {"type": "error", "error": {"type": kind, "message": "The model cannot answer."}}
 
     def _message(self, ask: Ask, content: list[Any], ended: str | None, usage: Mapping[str, Any]) -> dict[str, Any]:
