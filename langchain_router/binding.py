@@ -109,6 +109,16 @@ class Binder:
         """The chat model of a registry name, as the user gave it."""
         return self._children[name]
 
+    def limited(self, name: str, kwargs: Mapping[str, Any], most: int | None) -> Mapping[str, Any]:
+        """The arguments of a call whose answer may have at most so many tokens, if neither the call nor the model
+        limits it further."""
+        if most is None:
+            return kwargs
+        child = self._children[name]
+        own = getattr(child.model, _field(child, "max_tokens") or "", None)
+        limits = (most, kwargs.get("max_tokens"), child.kwargs.get("max_tokens"), own)
+        return {**kwargs, "max_tokens": min(limit for limit in limits if isinstance(limit, int) and limit > 0)}
+
     def ready(self, name: str, kwargs: Mapping[str, Any]) -> tuple[BaseChatModel, dict[str, Any]]:
         """The candidate with its settings, unbound, and the keyword arguments of its call.
 

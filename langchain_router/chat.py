@@ -28,7 +28,7 @@ from langchain_router.runs import arun_chain, run_chain
 from langchain_router.structured import ParsedVerifier, Structure, StructuredRouter
 from router_core import drive
 from router_core.cascade import Rules, cascade
-from router_core.errors import ConfigError
+from router_core.errors import config_error_of
 from router_core.options import Settings
 from router_core.registry import Registry
 from router_core.router import make_rules, resolved
@@ -76,6 +76,8 @@ class ChatRouter(BaseChatModel):
     """What holds for every call that does not say otherwise."""
     settings: Settings = Field(default_factory=Settings)
     """How the router behaves."""
+    ledger: Any = Field(default=None, exclude=True)
+    """Where receipts are kept and budgets held (``router_core.Ledger``)."""
     temperature: float | None = None
     max_tokens: int | None = None
     timeout: float | None = None
@@ -94,11 +96,7 @@ class ChatRouter(BaseChatModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            # pydantic wraps what is raised while a model is made; a ConfigError says more on its own.
-            for fault in error.errors():
-                if isinstance(config_error := fault.get("ctx", {}).get("error"), ConfigError):
-                    raise config_error from None
-            raise
+            raise config_error_of(error) or error from None
 
     def model_post_init(self, context: Any, /) -> None:
         """Make the registry and the rules of the models."""
@@ -106,7 +104,9 @@ class ChatRouter(BaseChatModel):
         registry, children = catalogue(self.models, self.registry)
         self._binder = Binder(children)
         self._defaults = resolved(self.constraints, registry)
-        self._rules = make_rules(registry, policy=self.policy, verifiers=self.verifiers, settings=self.settings)
+        self._rules = make_rules(
+            registry, policy=self.policy, verifiers=self.verifiers, settings=self.settings, ledger=self.ledger
+        )
         # A structured answer is judged by what its candidate's parser made of it, even where nothing else is checked.
         self._structured_rules = self._rules.with_verifiers(*self._rules.verifiers, ParsedVerifier())
 
@@ -369,7 +369,7 @@ class ChatRouter(BaseChatModel):
     ) -> _Run:
         mode = (asked.mode or self.settings.stream_mode) if streaming else "hold"
         flow = cascade(rules, tab, mode=mode, observed=bool(observers))
-        world = drive.World(host, call, time.perf_counter, observers, self.settings.prefix_tokens)
+        world = drive.World(host, call, time.perf_counter, observers, self.settings.prefix_tokens, self.ledger)
         return _Run(tab, flow, world)
 
     # ---- small change

@@ -164,7 +164,8 @@ class LangChainHost:
     # One attempt.
 
     def _ready(self, effect: CallModel, call: Call) -> Ready:
-        model, kwargs = self._binder.ready(effect.model.name, call.kwargs)
+        asked = self._binder.limited(effect.model.name, call.kwargs, effect.max_tokens)
+        model, kwargs = self._binder.ready(effect.model.name, asked)
         child = self._binder.child(effect.model.name)
         messages = portable(call.messages, child.provider)
         if effect.note is not None:

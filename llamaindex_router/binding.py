@@ -39,13 +39,23 @@ def ready(
                 own.setdefault("stream_options", {"include_usage": True})
             if "tool_choice" in own:
                 own["tool_choice"] = _openai_choice(own["tool_choice"])
-            return inner.llm, own
+            return _openai(inner.llm, own)
         case "anthropic":
             return inner.llm, _anthropic(inner.llm, own, parallel=parallel)
         case "ollama":
             return _ollama(inner.llm, own)
         case _:
             return inner.llm, own
+
+
+def limited(llm: LLM, kwargs: Mapping[str, Any], most: int | None) -> Mapping[str, Any]:
+    """The arguments of a call whose answer may have at most so many tokens, if the call and the LLM itself do not limit
+    it further."""
+    if most is None:
+        return kwargs
+    own = getattr(llm, "max_tokens", None) or getattr(llm, "additional_kwargs", {}).get("num_predict")
+    limits = [limit for limit in (most, kwargs.get("max_tokens"), own) if isinstance(limit, int) and limit > 0]
+    return {**kwargs, "max_tokens": min(limits)}
 
 
 def refuses_usage(inner: Inner, error: Exception) -> bool:
@@ -78,6 +88,16 @@ def anthropic_choice(llm: LLM, word: str, *, parallel: bool) -> dict[str, Any]:
     else:
         choice = {"type": "any"} if word == "any" else {"type": "tool", "name": word}
     return {**choice, "disable_parallel_tool_use": not parallel}
+
+
+def _openai(llm: LLM, kwargs: dict[str, Any]) -> tuple[LLM, dict[str, Any]]:
+    if "max_tokens" not in kwargs or getattr(llm, "max_tokens", None) is None:
+        return llm, kwargs
+    # Its own limit wins over that of a call.
+    make_client = getattr(llm, "_get_client", None)
+    if make_client is not None:
+        make_client()  # made when it is first used: by then the copy's would be its own, for this call alone
+    return llm.model_copy(update={"max_tokens": kwargs.pop("max_tokens")}), kwargs
 
 
 def _openai_choice(given: object) -> object:

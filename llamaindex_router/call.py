@@ -80,12 +80,12 @@ class Call:
         offered = [json.dumps(tool.parameters, default=str) + tool.description for tool in tools]
         demanded = json.dumps(schema.json_schema, default=str) if schema else ""
         size += sum(len(text.encode()) for text in (*offered, demanded))
-        windows = [model.context_window for model in registry.models if model.context_window is not None]
+        window = min((model.context_window for model in registry.models if model.context_window), default=2 * size)
         return RequestView(
             turns=turns,
             input_bytes=size,
             # Counted only where it can matter: LlamaIndex packs its prompts to the window by this very tokenizer.
-            input_tokens=_count([turn.text for turn in turns]) if windows and size > min(windows) // 2 else None,
+            input_tokens=_count([turn.text for turn in turns]) if size > window // 2 else None,
             modalities=modalities,
             tools=tools,
             tool_choice=self._tool_choice() if tools else None,

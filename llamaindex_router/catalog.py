@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -202,8 +204,7 @@ def _secrets(llm: LLM) -> Iterator[str]:
         yield from _secrets_in(name, value)
         # Anthropic's integration leaves its key and its headers with the client alone.
         yield from _secrets_in("api_key", getattr(value, "api_key", None))
-        for name_of_header, text in _headers_of(value).items():
-            yield from _secrets_in(name_of_header, text)
+        yield from _secrets_in("headers", getattr(value, "_custom_headers", None))
 
 
 def _secrets_in(name: str, value: object) -> Iterator[str]:
@@ -218,9 +219,26 @@ def _secrets_in(name: str, value: object) -> Iterator[str]:
         yield from value.split()[1:]
 
 
-def _headers_of(client: object) -> Mapping[str, object]:
-    headers = getattr(client, "_custom_headers", None)
-    return headers if isinstance(headers, Mapping) else {}
+def fingerprint(given: object) -> str:
+    """What tells a model from others of its name: its settings and its server, but not its keys, which may change.
+
+    Hashed: it is stored in caches and told to tracers, and an address may hold a password.
+    """
+    if not isinstance(given, LLM):
+        return str(given)
+    fields = type(given).model_fields
+    told = {
+        name: value
+        for name, value in vars(given).items()
+        if name in fields and not fields[name].exclude and not _is_secret(name)
+    }
+    text = json.dumps(told, skipkeys=True, default=lambda value: type(value).__name__)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _is_secret(name: str) -> bool:
+    # ``max_tokens`` is none.
+    return any(word in name.lower().removesuffix("tokens") for word in (*_SECRET, "header"))
 
 
 def _key(endpoint: Endpoint, where: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from router_core.errors import ConfigError, InvalidRequest, RouterError
-from router_core.hosts.failures import Row, redacted, row_of_status, sort_failure
+from router_core.hosts.failures import Row, history, redacted, row_of_status, sort_failure
 from router_core.types import Failed, FailureKind
 
 _STALE = ("event loop is closed", "different event loop", "attached to a different loop")
@@ -56,13 +56,10 @@ def is_stale_loop(error: BaseException | None) -> bool:
     Every integration keeps its async client, and LlamaIndex makes a new event loop for each sync call that is async
     inside. The client drops the dead connection when it fails, so that the same call succeeds the next time.
     """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        if isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _STALE):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(
+        isinstance(each, RuntimeError) and any(words in str(each).lower() for words in _STALE)
+        for each in history(error)
+    )
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from dataclasses import replace
@@ -14,7 +16,7 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
-from llamaindex_router.binding import ready, refuses_usage
+from llamaindex_router.binding import limited, ready, refuses_usage
 from llamaindex_router.call import AttemptPrompt, Call, Finish
 from llamaindex_router.catalog import Inner
 from llamaindex_router.errors import is_stale_loop, sort_error, without_secrets
@@ -29,6 +31,7 @@ from router_core.tally import RoutedCall
 from router_core.types import Failed, Model, Reply
 
 dispatcher = get_dispatcher(__name__)
+log = logging.getLogger(__name__)
 
 
 class Attempt(NamedTuple):
@@ -102,6 +105,12 @@ class LlamaIndexHost:
                             yield _chunk(attempt, chunk)
         except UNPARSED as error:
             yield self._unparsed(payload, error)
+        except GeneratorExit:
+            if self._inners[effect.model.name].family == "openai":
+                # Its integration leaves the SDK's stream to the garbage collector, in a cycle. Collected later, in the
+                # middle of another call of this thread, it would wait for a lock of the HTTP client that this call has.
+                gc.collect()
+            raise
 
     async def aopen_stream(self, effect: CallModel, payload: Call) -> AsyncIterator[Any]:
         """The chunks of one answer."""
@@ -170,7 +179,8 @@ class LlamaIndexHost:
                 root_id=self._place.root_id,
             )
             for handler in self.handlers:
-                handler.on_router_receipt(call)
+                with _Dropped(handler):
+                    handler.on_router_receipt(call)
             if self.listened_to:
                 self._dispatch(RouterReceiptEvent.of(call))
         elif self.listened_to:
@@ -193,8 +203,9 @@ class LlamaIndexHost:
             return copies if effect.note is None else _with_note(copies, effect.note, role)
 
         parallel = bool(call.flags.get("allow_parallel_tool_calls"))
-        llm, kwargs = ready(inner, call.kwargs, streaming="stream" in way, parallel=parallel)
-        bound = Inner(llm, inner.family, inner.metadata)
+        asked = limited(inner.llm, call.kwargs, effect.max_tokens)
+        llm, kwargs = ready(inner, asked, streaming="stream" in way, parallel=parallel)
+        bound = inner if llm is inner.llm else replace(inner, llm=llm)
         about = {"router_request_id": self._tab.request_id, "router_attempt": len(self._tab.attempts) + 1}
         self._attempt = Attempt(_maker(bound, call, way, finish, kwargs), {}, Responses(), about)
         return self._attempt
@@ -272,6 +283,22 @@ class _OnceMore:
 
     def _says_nothing(self, error: Exception) -> bool:
         return is_stale_loop(error) or refuses_usage(self._inner, error)
+
+
+class _Dropped:
+    """Logs and drops what a handler raises, as LlamaIndex does: an answer that is paid for is not lost for it."""
+
+    def __init__(self, handler: object) -> None:
+        self._handler = handler
+
+    def __enter__(self) -> None:
+        """Nothing is needed."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        log.warning("%s could not take a receipt: %s", type(self._handler).__name__, type(error).__name__)
+        return True
 
 
 def _chunk(attempt: Attempt, chunk: Any) -> Any:

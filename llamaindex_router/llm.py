@@ -22,7 +22,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
 
 from llamaindex_router.call import Asked, Call, PromptMessages, read_kwargs
-from llamaindex_router.catalog import ROUTER, Inner, catalogue, require_list
+from llamaindex_router.catalog import ROUTER, Inner, catalogue, fingerprint, require_list
 from llamaindex_router.errors import as_plain_errors
 from llamaindex_router.messages import arguments_of, calls_of
 from llamaindex_router.profile import (
@@ -36,7 +36,7 @@ from llamaindex_router.profile import (
 )
 from llamaindex_router.request import Audience, Requests
 from llamaindex_router.trail import attach
-from router_core.errors import ConfigError, RouterError
+from router_core.errors import ConfigError, RouterError, config_error_of
 from router_core.options import Settings
 from router_core.registry import Registry
 from router_core.router import make_rules, resolved
@@ -66,6 +66,7 @@ class RouterLLM(FunctionCallingLLM):
         verifiers: what checks an answer, in this order; ``default_verifiers()`` unless given, an empty list for none.
         constraints: what holds for every call that does not say otherwise.
         settings: how the router behaves.
+        ledger: where receipts are kept and budgets held (``router_core.Ledger``).
         window: the context window that LlamaIndex packs prompts to, in tokens, or "min" or "max" of the models'.
             Unless given, the largest that at least two models can hold, so that there is always one to fall back to.
             Requests go only to models that can hold them.
@@ -85,6 +86,7 @@ class RouterLLM(FunctionCallingLLM):
     verifiers: Sequence[Any] | None = Field(default=None, exclude=True, repr=False, frozen=True)
     constraints: Constraints = Field(default=NO_CONSTRAINTS, exclude=True, repr=False, frozen=True)
     settings: Settings = Field(default=Settings(), exclude=True, repr=False, frozen=True)
+    ledger: Any = Field(default=None, exclude=True, repr=False, frozen=True)
     window: int | str | None = Field(default=None, frozen=True)
     num_output: int | None = Field(default=None, frozen=True)
     identity: dict[str, Any] = Field(default_factory=dict, description="What decides about answers; names no secret.")
@@ -103,11 +105,7 @@ class RouterLLM(FunctionCallingLLM):
         try:
             super().__init__(models=models, **{**fields, "identity": {}})
         except ValidationError as error:
-            # pydantic wraps what is raised while a model is made; a ConfigError says more on its own.
-            for fault in error.errors():
-                if isinstance(config_error := fault.get("ctx", {}).get("error"), ConfigError):
-                    raise config_error from None
-            raise
+            raise config_error_of(error) or error from None
 
     def model_post_init(self, context: Any, /) -> None:
         """Make the registry and the rules of the models."""
@@ -115,10 +113,12 @@ class RouterLLM(FunctionCallingLLM):
         registry, self._inners = catalogue(self.models, self.registry)
         self._metadata = metadata_of(registry.models, self._inners, self.window, self.num_output)
         settings = expecting(self.settings, self._metadata.num_output)
-        rules = make_rules(registry, policy=self.policy, verifiers=self.verifiers, settings=settings)
+        rules = make_rules(
+            registry, policy=self.policy, verifiers=self.verifiers, settings=settings, ledger=self.ledger
+        )
         defaults = resolved(self.constraints, registry)
         self._requests = Requests(rules, defaults, self._inners, type(self).__name__)
-        self.identity = rules.identity(defaults)
+        self.identity = {**rules.identity(defaults), "llms": [fingerprint(given) for given in self.models]}
         self.system_prompt = adopted_prompt(self.system_prompt, self._inners.values())
         self._forward_callbacks()
         attach()
@@ -300,7 +300,7 @@ class RouterLLM(FunctionCallingLLM):
 
     @property
     def _audience(self) -> Audience:
-        return Audience(self.callback_manager.handlers, self.rate_limiter)
+        return Audience(self.callback_manager.handlers, self.rate_limiter, self.ledger)
 
     def _call(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], **about: Any) -> Call:
         with as_plain_errors():

@@ -26,4 +26,5 @@ def options_of(path: str | Path) -> dict[str, Any]:
         "verifiers": list(config.verifiers),
         "constraints": config.constraints,
         "settings": config.settings,
+        "ledger": config.ledger,
     }

@@ -23,10 +23,12 @@ from router_core.types import Constraints, Reply
 
 
 class Audience(NamedTuple):
-    """What belongs to the router when it is called: the handlers of its callback manager, and its rate limiter."""
+    """What belongs to the router when it is called: the handlers of its callback manager, its rate limiter and its
+    ledger."""
 
     handlers: Sequence[Any]
     rate_limiter: Any
+    ledger: Any = None
 
 
 class _Run(NamedTuple):
@@ -119,7 +121,8 @@ class Requests:
         settings = rules.outlook.settings
         mode = (call.mode or settings.stream_mode) if streaming else "hold"
         flow = cascade(rules, tab, mode=mode, observed=host.listened_to)
-        return _Run(tab, flow, drive.World(host, call, time.perf_counter, observers, settings.prefix_tokens))
+        world = drive.World(host, call, time.perf_counter, observers, settings.prefix_tokens, audience.ledger)
+        return _Run(tab, flow, world)
 
     def _marked(self, last: Any, tab: Tab) -> bool:
         """Write the account of the request on the chunk that turned out to be the last: whoever keeps it has both."""

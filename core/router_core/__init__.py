@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+from router_core.budget import Budget
 from router_core.errors import (
     AllAttemptsFailed,
     AnswersRejected,
@@ -22,18 +23,19 @@ from router_core.errors import (
     StreamBroken,
 )
 from router_core.hosts.chat import Chunk
+from router_core.ledger import Ledger
 from router_core.options import CallOptions, Settings
 from router_core.records import Answer, Attempt, Decision, Receipt
 from router_core.registry import Endpoint, Registry
-from router_core.router import AsyncStream, Router, Stream
+from router_core.router import Router
 from router_core.types import Constraints, Model, Price, Usage, Verdict
 
 __all__ = [
     "AllAttemptsFailed",
     "Answer",
     "AnswersRejected",
-    "AsyncStream",
     "Attempt",
+    "Budget",
     "CallOptions",
     "Chunk",
     "ConfigError",
@@ -41,6 +43,7 @@ __all__ = [
     "Decision",
     "Endpoint",
     "InvalidRequest",
+    "Ledger",
     "MissingExtra",
     "Model",
     "NoFeasibleModel",
@@ -50,7 +53,6 @@ __all__ = [
     "Router",
     "RouterError",
     "Settings",
-    "Stream",
     "StreamBroken",
     "Usage",
     "Verdict",

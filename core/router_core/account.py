@@ -11,9 +11,11 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from router_core.effects import Await, CallModel, Flow, Host, Resume, Tell, Timed, Voice
+from router_core.effects import AskForMore, Await, CallModel, Flow, Host, Reserve, Resume, Tell, Timed, Voice
 from router_core.errors import AsyncInSyncCall, RouterError
 from router_core.events import Observer, Settled
+from router_core.ledger import Ledger, in_a_thread
+from router_core.records import Receipt
 from router_core.tab import Tab
 from router_core.tokens import BYTES_PER_TOKEN
 from router_core.types import Failed, Reply
@@ -31,6 +33,7 @@ class World(NamedTuple, Generic[P, C]):
     clock: Callable[[], float]
     observers: tuple[Observer, ...] = ()
     prefix_tokens: int = 0
+    ledger: Ledger | None = None
 
 
 _NOTHING = Reply(text="")
@@ -141,11 +144,22 @@ class Account(Generic[P, C]):
         if self._sync_chunks is not None:
             self._close_stream()
         self._flow.close()
+        receipt = self._closed(error)
+        try:
+            if self._world.ledger is not None:
+                self._world.ledger.settle(self._tab, receipt)
+        finally:
+            self._tell_of(receipt)
+
+    def _closed(self, error: BaseException | None) -> Receipt:
         now = self._world.clock()
         self._tab.cut_off(now - self._called, self._heard.reply() if self._heard else None)
         receipt = self._tab.close(now - self._started, error)
         if isinstance(error, RouterError):
             error.receipt = receipt
+        return receipt
+
+    def _tell_of(self, receipt: Receipt) -> None:
         for observer in self._world.observers:
             _forget(observer(Settled(receipt.request_id, receipt)))
 
@@ -156,7 +170,13 @@ class Account(Generic[P, C]):
         try:
             await self.aclose_stream()
         finally:
-            self.__exit__(kind, error, trace)
+            self._flow.close()
+            receipt = self._closed(error)
+            try:
+                if self._world.ledger is not None:
+                    await in_a_thread(self._world.ledger.settle, self._tab, receipt)
+            finally:
+                self._tell_of(receipt)
 
     # Calls in one piece.
 
@@ -181,6 +201,22 @@ class Account(Generic[P, C]):
         return Timed(guard.failed or guard.reply, self._world.clock() - self._called)
 
     # The small effects.
+
+    def hold(self, effect: Reserve | AskForMore) -> Any:
+        """Perform an effect that is about budgets."""
+        ledger = self._ledger()
+        if isinstance(effect, Reserve):
+            return ledger.reserve(self._tab, effect.plan, allowed=effect.allowed)
+        return ledger.ask(effect.shortfalls, self._tab.held_at)
+
+    async def ahold(self, effect: Reserve | AskForMore) -> Any:
+        """Perform an effect that is about budgets, without blocking the event loop."""
+        return await in_a_thread(self.hold, effect)
+
+    def _ledger(self) -> Ledger:
+        if self._world.ledger is None:
+            raise RuntimeError("budgets without a ledger")
+        return self._world.ledger
 
     def perform(self, effect: Tell | Await) -> Any:
         """Perform an effect that calls no model; what must be awaited is an error."""

@@ -1,19 +1,23 @@
 """The cascade: one generator that decides, calls, verifies, climbs and books.
 
-filter by constraints → ask the policy → call → verify → accept or climb. It touches the world only through the effects
-that it yields (``effects.py``); the drivers (``drive.py``) perform them and settle the account, however it ends.
+filter by constraints → ask the policy → hold money → call → verify → accept or climb. It touches the world only
+through the effects that it yields (``effects.py``); the drivers (``drive.py``) perform them and settle the account,
+however it ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from typing import Any
 
+from router_core.budget import Budget
 from router_core.constraints import Outlook, feasible, quality_objection
 from router_core.effects import Await, CallModel, Flow, Resume, Tell, Timed, Voice
 from router_core.errors import AllAttemptsFailed, AnswersRejected, ConfigError, NoFeasibleModel, StreamBroken
 from router_core.events import Accepted, Called, Decided, Escalated, Event, FellBack
+from router_core.holding import Purse, held
 from router_core.policies.base import Choice, Policy
 from router_core.records import Attempt, AttemptOutcome, Candidate, Decision, Reason, Refusal
 from router_core.registry import Registry
@@ -41,10 +45,17 @@ class Rules:
     policy: Policy
     verifiers: tuple[Verifier, ...]
     outlook: Outlook
+    budgets: tuple[Budget, ...] = ()
 
     def with_verifiers(self, *verifiers: Verifier) -> Rules:
         """The same rules with other verifiers."""
-        return Rules(self.registry, self.policy, verifiers, self.outlook)
+        return replace(self, verifiers=verifiers)
+
+    @property
+    def purse(self) -> Purse:
+        """What holding money needs to know."""
+        settings = self.outlook.settings
+        return Purse(self.budgets, self.registry.by_name, settings.retries, settings.max_attempts)
 
     def identity(self, constraints: Constraints) -> dict[str, Any]:
         """What decides about an answer, as part of a cache key: the same in every process."""
@@ -66,7 +77,8 @@ _PLAIN = (str, int, float, tuple)
 def _identity(thing: Any) -> str:
     fields = {name: getattr(value, "pattern", value) for name, value in getattr(thing, "__dict__", {}).items()}
     plain = {name: value for name, value in fields.items() if isinstance(value, _PLAIN)}
-    return f"{thing.name} {sorted(plain.items())}" if plain else str(thing.name)
+    # Hashed: it is shown, and a verifier of one's own may hold a key.
+    return f"{thing.name} {sha256(repr(sorted(plain.items())).encode()).hexdigest()[:16]}" if plain else str(thing.name)
 
 
 def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool = False) -> Flow[Reply]:
@@ -75,10 +87,11 @@ def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool
     ``mode`` says how attempts may speak; it matters to streams only. Without observers (``observed``) no event is made.
 
     Raises:
-        NoFeasibleModel, AllAttemptsFailed, AnswersRejected, StreamBroken; ConfigError for a policy's impossible choice;
-        whatever a user's own policy or verifier raises.
+        NoFeasibleModel, BudgetExceeded, AllAttemptsFailed, AnswersRejected, StreamBroken; StoreError of its driver;
+        ConfigError for a policy's impossible choice; whatever a user's own policy or verifier raises.
     """
     decision = yield from decide(rules, tab)
+    decision = tab.decision = (yield from held(rules.purse, tab, decision)) if rules.budgets else decision
     if observed:
         yield from Tell(Decided(tab.request_id, decision))
     ask = _Ask(rules, tab, decision, mode, observed=observed)
@@ -87,7 +100,7 @@ def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool
         tab.in_flight = model
         if observed:
             yield from Tell(Called(tab.request_id, len(tab.attempts) + 1, model.name))
-        tab.arrived = timed = yield from CallModel(model, ask.next_voice(), ask.note)
+        tab.arrived = timed = yield from CallModel(model, ask.next_voice(), ask.note, tab.caps.get(model.name))
         if timed.complete:
             verdict = yield from _judge(rules.verifiers, tab.request, timed.result)
         else:

@@ -19,11 +19,13 @@ _Check: TypeAlias = Callable[[RequestView, Candidate, "Outlook"], Objection]
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What is known of the models beyond their entries: prices, and what was observed of them."""
+    """What is known of the models beyond their entries: prices, and what was observed of them. ``strongest`` is the
+    model that savings are measured against."""
 
     prices: PriceBook
     observations: Observations
     settings: Settings
+    strongest: Model | None = None
 
     def candidate(self, model: Model, request: RequestView, input_tokens: int) -> Candidate:
         """The model with the cost and latency to expect of one answer to that many input tokens."""

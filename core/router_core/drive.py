@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar, assert_never, cast
 
 from router_core.account import Account, World
-from router_core.effects import Await, CallModel, Flow, Resume, Tell, Voice
+from router_core.effects import AskForMore, Await, CallModel, Flow, Reserve, Resume, Tell, Voice
 from router_core.tab import Tab
 from router_core.types import Reply
 
@@ -34,6 +34,8 @@ def run(flow: Flow[R], tab: Tab, world: World[P, C]) -> R:
             match effect:
                 case CallModel():
                     result = account.call(effect)
+                case Reserve() | AskForMore():
+                    result = account.hold(effect)
                 case Tell() | Await():
                     result = account.perform(effect)
                 case Resume():
@@ -44,7 +46,7 @@ def run(flow: Flow[R], tab: Tab, world: World[P, C]) -> R:
 
 async def arun(flow: Flow[R], tab: Tab, world: World[P, C]) -> R:
     """Answer in one piece, without blocking the event loop."""
-    with Account(flow, tab, world) as account:
+    async with Account(flow, tab, world) as account:
         result: Any = None
         while True:
             try:
@@ -54,6 +56,8 @@ async def arun(flow: Flow[R], tab: Tab, world: World[P, C]) -> R:
             match effect:
                 case CallModel():
                     result = await account.acall(effect)
+                case Reserve() | AskForMore():
+                    result = await account.ahold(effect)
                 case Tell() | Await():
                     result = await account.aperform(effect)
                 case Resume():
@@ -78,6 +82,8 @@ def stream(flow: Flow[Reply], tab: Tab, world: World[P, C]) -> Generator[C]:
                 case CallModel() | Resume():
                     yield from account.speak(effect)
                     result = account.timed
+                case Reserve() | AskForMore():
+                    result = account.hold(effect)
                 case Tell() | Await():
                     result = account.perform(effect)
                 case _:
@@ -103,6 +109,8 @@ async def astream(flow: Flow[Reply], tab: Tab, world: World[P, C]) -> AsyncGener
                         async for chunk in chunks:
                             yield chunk
                     result = account.timed
+                case Reserve() | AskForMore():
+                    result = await account.ahold(effect)
                 case Tell() | Await():
                     result = await account.aperform(effect)
                 case _:

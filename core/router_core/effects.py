@@ -13,7 +13,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
+    from router_core.budget import PlannedCall
     from router_core.events import Event
+    from router_core.records import Shortfall
     from router_core.types import Failed, Model, Reply
 
 R = TypeVar("R")
@@ -59,16 +61,34 @@ class Timed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CallModel(_Effect[Timed]):
-    """Call one model with the request's payload. ``note`` is what the model is told of the answer it replaces."""
+    """Call one model with the request's payload. ``note`` is what the model is told of the answer it replaces;
+    ``max_tokens`` limits its answer, if the request does not limit it further itself."""
 
     model: Model
     voice: Voice
     note: str | None = None
+    max_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Resume(_Effect[Timed]):
     """Show the beginning that was held by ``Voice.PREFIX`` and let the rest of the stream speak live."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve(_Effect["tuple[Shortfall, ...]"]):
+    """Hold the worst case of these calls of all budgets, or of none. The result tells the purses that cannot bear it;
+    it is empty if all is held. ``allowed`` says that budgets which ask may go beyond their limit."""
+
+    plan: tuple[PlannedCall, ...]
+    allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskForMore(_Effect[bool]):
+    """Ask whoever watches over the budgets whether the request may go on all the same."""
+
+    shortfalls: tuple[Shortfall, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +106,7 @@ class Await(_Effect[Any]):
     what: str
 
 
-Effect: TypeAlias = CallModel | Resume | Tell | Await
+Effect: TypeAlias = CallModel | Resume | Reserve | AskForMore | Tell | Await
 Flow: TypeAlias = Generator[Effect, Any, R]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from router_core.types import FailureKind, Json, Model, Reply, ToolCall, Usage, Verdict, add_nano, to_usd
 
@@ -29,6 +29,7 @@ class Reason(StrEnum):
     COMPLEX = "complexity_complex"
     CONVERSATION = "kept_by_conversation"
     QUALITY = "raised_for_min_quality"
+    BUDGET = "lowered_for_budget"
 
 
 class RefusalCode(StrEnum):
@@ -244,6 +245,44 @@ def _attempt_summary(attempt: Attempt) -> dict[str, Json]:
         "latency_s": attempt.latency_s,
         "first_token_s": attempt.first_token_s,
     }
+
+
+Unit: TypeAlias = Literal["nano", "tokens"]
+"""What a budget counts: nano-dollars or tokens."""
+
+Scope: TypeAlias = tuple[str, str, str]
+"""One purse of a budget: its name, the key of its scope ("" for all), the label of its period."""
+
+
+class Charge(NamedTuple):
+    """What is to be held of one purse. ``amount`` is the worst case, ``floor`` what counts as spent if the owner of the
+    hold dies: the cost of the input, 0 <= floor <= amount. In nano-dollars or tokens, as ``unit`` says."""
+
+    budget: str
+    key: str
+    window: str
+    unit: Unit
+    limit: int
+    amount: int
+    floor: int
+
+    @property
+    def scope(self) -> Scope:
+        """The purse."""
+        return (self.budget, self.key, self.window)
+
+
+class Shortfall(NamedTuple):
+    """A purse that cannot bear a charge: what was spent and is held of it already."""
+
+    charge: Charge
+    spent: int
+    held: int
+
+    @property
+    def left(self) -> int:
+        """What the purse has left, 0 at least."""
+        return max(self.charge.limit - self.spent - self.held, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

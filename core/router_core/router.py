@@ -17,6 +17,7 @@ from router_core.errors import RouterError
 from router_core.events import Observer
 from router_core.hosts.chat import ChatPayload, Chunk, prepare
 from router_core.latency import Observations
+from router_core.ledger import Ledger
 from router_core.options import CallOptions, Settings
 from router_core.policies import DifficultyPolicy
 from router_core.policies.base import Policy
@@ -45,11 +46,14 @@ class Router:
         settings: how the router behaves.
         host: what calls the models; the OpenAI SDK (extra ``openai``) unless given.
         observers: told of every event.
-        clock: counts seconds from any start; latencies are measured with it.
+        ledger: where receipts are kept and budgets held; without one, receipts are handed out and forgotten.
 
     Raises:
         ConfigError: no model, one listed twice, one that is not understood, or a constraint that names none.
     """
+
+    clock: Callable[[], float] = staticmethod(time.perf_counter)
+    """Counts seconds from any start; latencies are measured with it. Tests set their own."""
 
     def __init__(
         self,
@@ -61,14 +65,14 @@ class Router:
         settings: Settings = Settings(),
         host: ChatHost | None = None,
         observers: Sequence[Observer] = (),
-        clock: Callable[[], float] = time.perf_counter,
+        ledger: Ledger | None = None,
     ) -> None:
         registry = models if isinstance(models, Registry) else Registry.of(models)
         self.settings = settings
         self.constraints = resolved(constraints, registry)
         self._observers = tuple(observers)
-        self._clock = clock
-        self._rules = make_rules(registry, policy=policy, verifiers=verifiers, settings=settings)
+        self._ledger = ledger
+        self._rules = make_rules(registry, policy=policy, verifiers=verifiers, settings=settings, ledger=ledger)
         self._host = host or _openai_host(registry)
 
     @classmethod
@@ -89,6 +93,7 @@ class Router:
             settings=config.settings,
             host=host,
             observers=observers,
+            ledger=config.ledger,
         )
 
     @property
@@ -116,7 +121,8 @@ class Router:
 
         Raises:
             InvalidRequest: the messages or an option are wrong.
-            NoFeasibleModel: the constraints leave no model.
+            NoFeasibleModel: the constraints leave no model. BudgetExceeded: a budget cannot bear the worst case.
+            StoreError: the ledger's store cannot be used.
             AllAttemptsFailed: every model that was tried failed.
             AnswersRejected: every answer was rejected and ``on_rejected`` is "raise".
         """
@@ -146,7 +152,7 @@ class Router:
         """
         view, payload = prepare(messages, options, defaults=self.constraints, registry=self.registry)
         tab = Tab(view, self._rules.outlook)
-        return drive.run(decide(self._rules, tab), tab, self._world(payload))
+        return drive.run(decide(self._rules, tab), tab, self._world(payload)._replace(ledger=None))
 
     def close(self) -> None:
         """Free the connections of sync calls. The router can still be used: it opens new ones."""
@@ -170,7 +176,8 @@ class Router:
         return flow, tab, self._world(payload)
 
     def _world(self, payload: ChatPayload) -> drive.World[ChatPayload, Chunk]:
-        return drive.World(self._host, payload, self._clock, self._observers, self.settings.prefix_tokens)
+        settings = self.settings
+        return drive.World(self._host, payload, self.clock, self._observers, settings.prefix_tokens, self._ledger)
 
 
 class Stream(Iterator[Chunk]):
@@ -246,13 +253,15 @@ def make_rules(
     policy: Policy | None = None,
     verifiers: Sequence[Verifier | Callable[..., Any]] | None = None,
     settings: Settings = Settings(),
+    ledger: Ledger | None = None,
 ) -> Rules:
     """What all requests of a router share, whatever its face; None stands for the defaults that ``Router`` names."""
     return Rules(
         registry=registry,
         policy=policy or DifficultyPolicy(),
         verifiers=default_verifiers() if verifiers is None else tuple(as_verifier(v) for v in verifiers),
-        outlook=Outlook(PriceBook(lambda: datetime.now(UTC)), Observations(), settings),
+        outlook=Outlook(PriceBook(lambda: datetime.now(UTC)), Observations(), settings, registry.strongest),
+        budgets=ledger.budgets if ledger is not None else (),
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 from router_core.constraints import Outlook
 from router_core.effects import Timed
-from router_core.errors import AnswersRejected, NoFeasibleModel
-from router_core.records import Attempt, AttemptOutcome, Decision, Receipt, ReceiptOutcome
+from router_core.errors import AnswersRejected, BudgetExceeded, NoFeasibleModel
+from router_core.records import Attempt, AttemptOutcome, Charge, Decision, Receipt, ReceiptOutcome
 from router_core.tokens import expected_input_tokens, expected_tokens
 from router_core.types import Failed, Model, Reply, RequestView, Usage, Verdict, to_usd
 
@@ -22,7 +22,8 @@ class Tab:
     """What is known of a running request. Belongs to one call: the engine writes it, its driver closes it.
 
     ``in_flight`` is the model being called and ``arrived`` what came of it and is not booked yet: should the request be
-    cut off now, that call is booked as cancelled.
+    cut off now, that call is booked as cancelled. ``charges`` is what budgets hold for the request since ``held_at``
+    (unix seconds), ``caps`` the tokens that the answer of each model is limited to by them.
     """
 
     request: RequestView
@@ -34,6 +35,9 @@ class Tab:
     arrived: Timed | None = None
     reply: Reply | None = None
     receipt: Receipt | None = None
+    charges: tuple[Charge, ...] = ()
+    held_at: float = 0.0
+    caps: Mapping[str, int] = field(default_factory=dict)
 
     def book(self, model: Model, timed: Timed, outcome: AttemptOutcome, verdict: Verdict | None = None) -> Attempt:
         """Enter the attempt that was in flight."""
@@ -89,7 +93,7 @@ class Tab:
         # Who stops reading while an accepted answer is replayed has been answered.
         if error is None or (self.reply is not None and not isinstance(error, Exception)):
             outcome = ReceiptOutcome.ANSWERED
-        elif isinstance(error, NoFeasibleModel):
+        elif isinstance(error, NoFeasibleModel | BudgetExceeded):
             outcome = ReceiptOutcome.REFUSED
         elif isinstance(error, AnswersRejected):
             outcome = ReceiptOutcome.REJECTED
@@ -125,7 +129,7 @@ class Tab:
         receipt, decision = self.receipt, self.decision
         if receipt is None or decision is None:
             return {}
-        predicted = next((p.cost_usd for p in decision.predictions if p.model == decision.start), None)
+        predicted = next((c.cost_nano for c in decision.candidates if c.model.name == decision.start), None)
         accepted = bool(receipt.attempts) and receipt.attempts[-1].outcome is AttemptOutcome.ACCEPTED
         return {
             "request_id": receipt.request_id,
@@ -134,8 +138,8 @@ class Tab:
             "reason": decision.reason.value,
             "score": "" if decision.score is None else f"{decision.score:g}",
             "predicted_cost_usd": _money(predicted),
-            "cost_usd": _money(receipt.cost_usd),
-            "strongest_cost_usd": _money(to_usd(self.baseline_nano(strongest))),
+            "cost_usd": _money(receipt.cost_nano),
+            "strongest_cost_usd": _money(self.baseline_nano(strongest)),
             "attempts": len(receipt.attempts),
             "escalations": receipt.escalations,
             "fallbacks": receipt.fallbacks,
@@ -144,8 +148,8 @@ class Tab:
         }
 
 
-def _money(dollars: Decimal | None) -> str:
-    return "unknown" if dollars is None else f"{dollars:f}"
+def _money(nano: int | None) -> str:
+    return "unknown" if nano is None else f"{to_usd(nano):f}"
 
 
 def _short(error: Exception) -> str:

@@ -74,7 +74,9 @@ class TestWhatIsHandedOut:
             clock.advance(2.5)
             return "Paris."
 
-        answer = router(ScriptedHost(slow), clock=clock).complete("hi")
+        timed = router(ScriptedHost(slow))
+        timed.clock = clock
+        answer = timed.complete("hi")
         assert answer.receipt.attempts[0].latency_s == 2.5
         assert answer.receipt.latency_s == 2.5
 

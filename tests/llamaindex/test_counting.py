@@ -300,9 +300,12 @@ def test_a_query_engine_treats_the_counter_of_a_router_as_that_of_any_model(mode
 def spans() -> Iterator[InMemorySpanExporter]:
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    LlamaIndexInstrumentor().instrument(tracer_provider=provider)
+    instrumentor = LlamaIndexInstrumentor()
+    instrumentor.instrument(tracer_provider=provider)
     yield exporter
-    LlamaIndexInstrumentor().uninstrument()
+    instrumentor.uninstrument()
+    # Its thread looks for the end that it gives its queue when it is collected: some time.
+    instrumentor._span_handler._export_queue.queue.put(None)
     assert not any("openinference" in type(handler).__module__ for handler in root_dispatcher.event_handlers)
 
 

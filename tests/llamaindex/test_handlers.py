@@ -381,3 +381,15 @@ def test_blocks_may_end_in_any_order() -> None:
     second.__exit__(None, None, None)
 
     assert (one.total.requests, two.total.requests) == (1, 2)
+
+
+def test_a_handler_that_fails_over_a_receipt_loses_no_answer() -> None:
+    class Failing(RouterCallbackHandler):
+        def on_router_receipt(self, call: Any) -> None:
+            raise RuntimeError("full")
+
+    counted = RouterCallbackHandler()
+    router = RouterLLM(models=[FakeLLM()], callback_manager=CallbackManager([Failing(), counted]))
+
+    assert router.complete("How are you?").text
+    assert counted.total.requests == 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Any
 
@@ -46,6 +47,15 @@ def router(*models: Any, **options: Any) -> RouterLLM:
 
 def served_by(llm: RouterLLM, **options: Any) -> str:
     return llm.chat(ASK, **options).additional_kwargs["router"]["model"]
+
+
+@pytest.fixture
+def loop() -> Iterator[None]:
+    """An event loop at hand, which LlamaIndex would else make and not close."""
+    with asyncio.Runner() as runner:
+        asyncio.set_event_loop(runner.get_loop())
+        yield
+        asyncio.set_event_loop(None)
 
 
 class TestMetadata:
@@ -227,6 +237,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "a verifier set otherwise": {"models": [FakeLLM(model="a")], "verifiers": [RegexVerifier("y")]},
     "a constraint": {"models": [FakeLLM(model="a")], "constraints": Constraints(max_attempts=1)},
     "settings": {"models": [FakeLLM(model="a")], "settings": Behaviour(on_rejected="raise")},
+    "a setting of a model": {"models": [OpenAI("gpt-4.1", api_key="x", temperature=0)]},
+    "another one": {"models": [OpenAI("gpt-4.1", api_key="x", temperature=1)]},
+    "a limit": {"models": [OpenAI("gpt-4.1", api_key="x", temperature=0, max_tokens=9)]},
+    "another server": {"models": [OpenAI("gpt-4.1", api_key="x", temperature=0, api_base="http://gpu.example/v1")]},
     "a system prompt": {"models": [FakeLLM(model="a")], "system_prompt": "Be brief."},
 }
 
@@ -248,6 +262,10 @@ class TestDictionary:
         assert len(set(told)) == len(VARIANTS)
         assert [json.dumps(RouterLLM(**options).to_dict()) for options in VARIANTS.values()] == told
 
+    def test_is_the_same_with_another_key(self) -> None:
+        first, second = (OpenAI("gpt-4.1", api_key=key, default_headers={"x-id": key}) for key in ("one", "two"))
+        assert router(first).to_dict() == router(second).to_dict()
+
     def test_is_the_same_in_every_process(self) -> None:
         told = {
             subprocess.run(
@@ -259,7 +277,8 @@ class TestDictionary:
 
     def test_names_no_secret(self) -> None:
         keys = ["sk-of-the-model", "sk-of-its-gateway"]
-        model = OpenAI("gpt-4.1", api_key=keys[0], default_headers={"Authorization": keys[1]})
+        address = f"https://user:{keys[1]}@gpu.example/v1"
+        model = OpenAI("gpt-4.1", api_key=keys[0], default_headers={"Authorization": keys[1]}, api_base=address)
         llm = router(model, FakeLLM())
         for text in (llm.to_json(), repr(llm), str(llm), str(llm.to_payload()), str(llm.model_dump())):
             assert not any(key in text for key in keys)
@@ -268,6 +287,7 @@ class TestDictionary:
         with pytest.raises(ConfigError, match=r"from_dict\) holds none.*make the router anew"):
             RouterLLM.from_dict(router().to_dict())
 
+    @pytest.mark.usefixtures("loop")
     def test_a_pipeline_knows_a_router_again_and_no_other(self) -> None:
         cache = IngestionCache()
         fakes = [FakeLLM(model=name) for name in "aab"]

@@ -12,9 +12,10 @@ from pydantic import BaseModel
 
 from llamaindex_router import RouterLLM, get_router_handler
 from router_core.errors import AllAttemptsFailed, StreamBroken
+from router_core.options import Settings
 from router_core.policies import StaticPolicy
 from router_core.registry import Registry
-from router_core.types import Model
+from router_core.types import Model, Verdict
 from tests.llamaindex.provider import WIRES, Provider
 from tests.servers.provider import WRONG_KEY, Exchange
 
@@ -99,6 +100,31 @@ async def test_an_object_is_made_by_another_model(provider: Provider, wire: str,
 
     assert routed.total.escalations == {}
     assert routed.by_model[provider.name(failing)].fallbacks == {KINDS[mood]: 2}
+
+
+@pytest.mark.parametrize("way", ["stream_chat", "astream_chat"])
+@pytest.mark.parametrize("wire", WIRES)
+async def test_the_beginning_of_a_stream_is_judged_by_what_it_says(provider: Provider, wire: str, way: str) -> None:
+    """Anthropic's integration has no text in its messages before all of it is there."""
+    judged: list[str] = []
+
+    class Reads:
+        name = "reads"
+        judges_prefix = True
+
+        def check(self, _request: object, reply: Any) -> Verdict:
+            judged.append(reply.text)
+            return Verdict(accepted="know" not in reply.text, code="reads")
+
+    models = provider.models(f"{wire}:unsure-b", SPARE)
+    settings = Settings(stream_mode="prefix", prefix_tokens=3)
+    llm = RouterLLM(models=models, policy=StaticPolicy(), verifiers=[Reads()], settings=settings)
+
+    with get_router_handler() as routed:
+        assert await said(llm, way) == GOOD
+
+    assert judged[0] == "I don't know."
+    assert routed.by_model[provider.name(f"{wire}:unsure-b")].escalations == {"reads": 1}
 
 
 @pytest.mark.parametrize("way", ["stream_chat", "astream_chat"])

@@ -240,17 +240,34 @@ async def test_agent_runs_on_the_model_that_a_tag_names(
 
 @pytest.mark.parametrize("streaming", [True, False], ids=["stream", "whole"])
 async def test_agent_on_ollama_alone(provider: Provider, journal: list[Exchange], *, streaming: bool) -> None:
-    """It gives its calls no ids; what runs them must tell them apart all the same."""
-    agent = FunctionAgent(
-        llm=RouterLLM(models=[provider.model(OLLAMA)]), tools=[get_weather, get_time], streaming=streaming
-    )
+    """It gives its calls no ids; what runs them must tell them apart all the same, also from those of another turn."""
+    llm = RouterLLM(models=[provider.model(OLLAMA)])
+    agent = FunctionAgent(llm=llm, tools=[get_weather, get_time], streaming=streaming)
+    memory = ChatMemoryBuffer.from_defaults(llm=llm)
 
-    said = await agent.run(BOTH.format("Bonn"))
+    turns = [await agent.run(BOTH.format(city), memory=memory) for city in ("Bonn", "Rome")]
 
-    assert len({call.tool_id for call in said.tool_calls}) == 2
-    assert all(SAFE_ID.fullmatch(call.tool_id) for call in said.tool_calls)
-    assert told(journal[-1]) == [(name, {"city": "Bonn"}, function("Bonn")) for name, function in FUNCTIONS.items()]
-    assert_native(journal[-1])
+    keys = [call.tool_id for said in turns for call in said.tool_calls]
+    assert len(set(keys)) == 4
+    assert all(SAFE_ID.fullmatch(key) for key in keys)
+    done = [(name, {"city": city}, function(city)) for city in ("Bonn", "Rome") for name, function in FUNCTIONS.items()]
+    assert told(journal[-1]) == done
+    for exchange in journal:
+        assert_native(exchange)
+
+
+def test_a_call_of_ollama_has_one_id_on_every_chunk(provider: Provider) -> None:
+    llm = RouterLLM(models=[provider.model(OLLAMA)])
+
+    chunks = list(llm.stream_chat_with_tools(TOOLS, BOTH.format("Bonn"), allow_parallel_tool_calls=True))
+
+    told_ = [
+        [call.tool_id for call in llm.get_tool_calls_from_response(chunk, error_on_no_tool_call=False)]
+        for chunk in chunks
+    ]
+    seen = [keys for keys in told_ if keys]
+    assert len(seen) > 1
+    assert all(keys == seen[0] for keys in seen)
 
 
 SIGNED = ThinkingBlock(content="Hm, Bonn.", additional_information={"signature": "c2ln"})

@@ -52,7 +52,7 @@ def own_models(provider: Provider, wire: str) -> list[Any]:
         first = Anthropic(name, base_url=provider.url, **shared)
     else:
         first = Ollama(name, base_url=provider.url, context_window=8192)
-    return [first, provider.model(SPARE)]
+    return [first, Ollama("good-c", base_url=provider.url, context_window=8192)]
 
 
 @pytest.fixture(scope="module", autouse=True)

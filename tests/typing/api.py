@@ -10,7 +10,6 @@ from typing import Any, assert_type
 
 from router_core import (
     Answer,
-    AsyncStream,
     Attempt,
     CallOptions,
     Chunk,
@@ -25,7 +24,6 @@ from router_core import (
     Router,
     RouterError,
     Settings,
-    Stream,
     Usage,
     Verdict,
 )
@@ -40,6 +38,7 @@ from router_core.policies import (
 )
 from router_core.policies.base import Candidate, Choice, Policy
 from router_core.records import Prediction, Reason, Refusal
+from router_core.router import AsyncStream, Stream
 from router_core.types import ACCEPT, Json, Reply, RequestView, ToolCall
 from router_core.verifiers.base import Verifier
 

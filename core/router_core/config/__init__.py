@@ -18,9 +18,11 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from router_core.config.shape import ConstraintsEntry, EndpointEntry, File, ModelEntry, PartEntry
+from router_core.budget import Budget
+from router_core.config.shape import ConstraintsEntry, EndpointEntry, File, LedgerEntry, ModelEntry, PartEntry
 from router_core.config.source import Loc, Source
 from router_core.errors import ConfigError
+from router_core.ledger import Ledger
 from router_core.options import Settings
 from router_core.policies import make_policy
 from router_core.policies.base import Policy
@@ -43,6 +45,7 @@ class Config:
     verifiers: tuple[Verifier, ...]
     constraints: Constraints
     settings: Settings
+    ledger: Ledger | None = None
 
 
 def load(path: str | os.PathLike[str]) -> Config:
@@ -64,6 +67,7 @@ def load(path: str | os.PathLike[str]) -> Config:
     source.check()
     registry = _registry(models, endpoints, file.aliases, source)
     constraints = _constraints(file.constraints, registry, source)
+    ledger = _ledger(file, source)
     source.check()
     return Config(
         registry=registry,
@@ -71,7 +75,21 @@ def load(path: str | os.PathLike[str]) -> Config:
         verifiers=default_verifiers() if file.verifiers is None else tuple(verifiers),
         constraints=constraints,
         settings=Settings(**file.settings.model_dump()),
+        ledger=ledger,
     )
+
+
+def _ledger(file: File, source: Source) -> Ledger | None:
+    if file.ledger is None and not file.budgets:
+        return None
+    budgets = []
+    for position, entry in enumerate(file.budgets):
+        with source.at("budgets", position):
+            budgets.append(Budget(**entry.model_dump()))
+    made: list[Ledger] = []
+    with source.at("budgets"):
+        made.append(Ledger(**(file.ledger or LedgerEntry()).model_dump(), budgets=budgets))
+    return made[0] if made else None
 
 
 def json_schema() -> dict[str, Any]:

@@ -193,6 +193,40 @@ class SettingsEntry(_Shape):
     """The length that an answer is expected to have before any was seen; costs are predicted with it."""
 
 
+class LedgerEntry(_Shape):
+    """Where receipts are kept and budgets are held."""
+
+    store: Name = "sqlite:///router.db"
+    """The URL of the store: sqlite:///router.db, postgresql+psycopg://... or memory://."""
+    store_text: Literal["off", "hash", "full"] = "hash"
+    """What is kept of prompts and answers: nothing, a hash of each, or the texts."""
+    on_store_error: Literal["stop", "warn"] = "stop"
+    """stop: refuse requests while the store cannot be used; warn: go on, and count what is lost."""
+
+
+class BudgetEntry(_Shape):
+    """A spending limit. Give either limit_usd or limit_tokens."""
+
+    name: Name
+    """The unique name of the budget."""
+    limit_usd: Usd | None = None
+    """The limit in US dollars."""
+    limit_tokens: Count | None = None
+    """The limit in tokens, of input and output together."""
+    per: Literal["call", "day", "week", "month", "total"] = "total"
+    """What the limit is for: each request, each day, week or month, or all time."""
+    scope: Name = "all"
+    """Whose spending is counted together: all, session, tag:NAME, model:NAME or provider:NAME."""
+    on_exceeded: Literal["stop", "degrade", "ask"] = "stop"
+    """What to do with a request that does not fit: refuse it, use the cheapest model that fits, or ask."""
+    thresholds: tuple[Share, ...] = (0.5, 0.8, 1.0)
+    """Shares of the limit at which an event tells."""
+    timezone: Name = "UTC"
+    """The time zone in which periods begin, such as Europe/Madrid."""
+    month_start: Annotated[int, Field(ge=1, le=28), BeforeValidator(_no_bool)] = 1
+    """The day of the month on which a month begins."""
+
+
 NamedModel = Annotated[ModelEntry, BeforeValidator(_named, json_schema_input_type=str | ModelEntry)]
 Part = Annotated[PartEntry, BeforeValidator(_named, json_schema_input_type=str | PartEntry)]
 
@@ -216,6 +250,10 @@ class File(_Shape):
     """What is demanded of every request that does not say otherwise."""
     settings: SettingsEntry = SettingsEntry()
     """How the router behaves, whatever the request."""
+    ledger: LedgerEntry | None = None
+    """Where receipts are kept and budgets are held; left out, receipts are not kept unless there are budgets."""
+    budgets: list[BudgetEntry] = Field(default_factory=list)
+    """Spending limits; all that apply to a request must hold."""
 
     @model_validator(mode="before")
     @classmethod
@@ -234,4 +272,6 @@ _SHAPES: Mapping[int | str, type[BaseModel]] = {
     "endpoints": EndpointEntry,
     "constraints": ConstraintsEntry,
     "settings": SettingsEntry,
+    "ledger": LedgerEntry,
+    "budgets": BudgetEntry,
 }

@@ -133,17 +133,25 @@ def sort_failure(error: Exception, secrets: Collection[str] = ()) -> Failed | No
 
 
 def redacted(failed: Failed, secrets: Collection[str]) -> Failed:
-    """The failure as it is, unless its exception or the one that this came from tells one of the ``secrets``: then with
-    a ``ProviderError`` that says the same without them and comes from none."""
-    error = failed.error
-    told = f"{error} {error!r} {error.__cause__ or ''!r}"
+    """The failure as it is, unless its exception or one that led to it (a traceback shows all) tells one of the
+    ``secrets``: then with a ``ProviderError`` that says the same without them and comes from none."""
+    told = "".join(f"{each} {each!r}" for each in history(failed.error)) if secrets else ""
     if not any(secret in told for secret in secrets):
         return failed
-    text = str(error)
+    text = str(failed.error)
     for secret in secrets:
         text = text.replace(secret, "[key]")
     row = Row(failed.kind, failed.may_be_billed)
     return Failed(ProviderError(text, row), *row)
+
+
+def history(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what led to it, the latest first."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _row(error: Exception) -> Row | None:

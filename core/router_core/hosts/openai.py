@@ -92,6 +92,8 @@ class OpenAIHost(ChunkHost):
     def _arguments(self, effect: CallModel, payload: ChatPayload) -> dict[str, Any]:
         model = effect.model
         sampling = dict(payload.sampling)
+        if effect.max_tokens is not None:
+            sampling["max_tokens"] = min(effect.max_tokens, sampling.get("max_tokens", effect.max_tokens))
         arguments: dict[str, Any] = {"model": model.id, "messages": _with_note(payload.messages, effect.note)}
         if "extra" in sampling:
             arguments["extra_body"] = sampling.pop("extra")

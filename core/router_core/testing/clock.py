@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class FakeClock:
-    """Give it as ``Router(clock=...)``: ``latency_s`` in receipts is then what the test made it."""
+    """Set it as ``router.clock``: ``latency_s`` in receipts is then what the test made it."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now

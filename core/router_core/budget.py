@@ -1,0 +1,235 @@
+"""Budgets: what they limit, and what a request must hold of them before it may call a model.
+
+A budget is *reserve → settle*: before a call its worst case is held, after it the hold becomes what was spent. Amounts
+are whole: nano-dollars or tokens. The worst case of a call is the bound of its input, all of it written to the cache of
+the provider, and the longest answer that the model may give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Literal, NamedTuple, TypeAlias
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from router_core.errors import ConfigError
+from router_core.prices import PriceBook
+from router_core.records import Attempt, Charge, Scope, Unit
+from router_core.tokens import expected_input_tokens
+from router_core.types import NANO, Model, RequestView, Usage
+
+Period: TypeAlias = Literal["call", "day", "week", "month", "total"]
+OnExceeded: TypeAlias = Literal["stop", "degrade", "ask"]
+
+_PERIODS = ("call", "day", "week", "month", "total")
+_MODES = ("stop", "degrade", "ask")
+_LATEST_START = 28
+"""The last day that every month has."""
+
+UNBOUNDED_OUTPUT = 4_096
+"""Tokens taken for the longest answer of a model that states no limit, where the request states none either. They are
+then the limit of the call: a hold must be a bound."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """A spending limit. Several may apply to a request; all must hold.
+
+    name: unique. limit_usd or limit_tokens: one of them. per: "call", "day", "week" (from Monday), "month" or "total".
+    scope: whose spending is counted together. "all"; "session", each session its own; "tag:user", each tag that is
+    "user" or begins with "user:" its own; "model:NAME" or "provider:NAME", the calls of these only.
+    on_exceeded: "stop" raises ``BudgetExceeded``, "degrade" goes on with the cheapest model that fits, "ask" asks the
+    ledger's ``ask`` function. thresholds: shares of the limit (0..1) at which an event tells.
+    timezone: IANA name in which periods begin. month_start: day of the month, 1 to 28.
+
+    Raises:
+        ConfigError: a field is wrong; names it, the value and the remedy.
+    """
+
+    name: str
+    limit_usd: Decimal | float | str | None = None
+    limit_tokens: int | None = None
+    per: Period = "total"
+    scope: str = "all"
+    on_exceeded: OnExceeded = "stop"
+    thresholds: tuple[float, ...] = (0.5, 0.8, 1.0)
+    timezone: str = "UTC"
+    month_start: int = 1
+
+    def __post_init__(self) -> None:
+        where = f"budgets.{self.name}"
+        if not self.name:
+            raise ConfigError("budgets: a budget has no name; give it one")
+        if (self.limit_usd is None) == (self.limit_tokens is None):
+            raise ConfigError(f"{where}: give either limit_usd or limit_tokens")
+        if self.limit < 0:
+            raise ConfigError(f"{where}: the limit is below 0; give 0 or more")
+        if self.per not in _PERIODS:
+            raise ConfigError(f"{where}.per: {self.per!r} is no period; use {', '.join(_PERIODS)}")
+        if self.on_exceeded not in _MODES:
+            raise ConfigError(f"{where}.on_exceeded: {self.on_exceeded!r} is unknown; use {', '.join(_MODES)}")
+        kind, _, of = self.scope.partition(":")
+        if (self.scope not in {"all", "session"}) and not (kind in {"tag", "model", "provider"} and of):
+            raise ConfigError(
+                f"{where}.scope: {self.scope!r} is no scope; use all, session, tag:NAME, model:NAME or provider:NAME"
+            )
+        if not 1 <= self.month_start <= _LATEST_START:
+            raise ConfigError(f"{where}.month_start: {self.month_start} is not from 1 to {_LATEST_START}")
+        if not all(0 < share <= 1 for share in self.thresholds):
+            raise ConfigError(f"{where}.thresholds: {self.thresholds} are not shares above 0 and up to 1")
+        self._zone()
+
+    @property
+    def unit(self) -> Unit:
+        """What is counted."""
+        return "tokens" if self.limit_usd is None else "nano"
+
+    @property
+    def limit(self) -> int:
+        """The limit in whole units: nano-dollars or tokens."""
+        if self.limit_tokens is not None:
+            return self.limit_tokens
+        try:
+            # By way of its text, so that 0.1 is a tenth and not the binary fraction next to it.
+            return int(Decimal(str(self.limit_usd)) * NANO)
+        except (ArithmeticError, ValueError):
+            raise ConfigError(f"budgets.{self.name}.limit_usd: {self.limit_usd!r} is no amount of US dollars") from None
+
+    def keys(self, request: RequestView) -> tuple[str, ...]:
+        """Whose purses the request is paid from; none if the budget is not about it."""
+        kind, _, of = self.scope.partition(":")
+        if kind == "session":
+            return () if request.session is None else (request.session,)
+        if kind == "tag":
+            return tuple(sorted(tag for tag in request.tags if tag == of or tag.startswith(f"{of}:")))
+        return ("",)
+
+    def counts(self, model: str, provider: str) -> bool:
+        """Whether calls of this model are counted."""
+        kind, _, of = self.scope.partition(":")
+        return kind not in {"model", "provider"} or of == (model if kind == "model" else provider)
+
+    def window(self, now: float, request_id: str) -> str:
+        """The label of the period that a moment (unix seconds) is in."""
+        if self.per in {"total", "call"}:
+            return request_id if self.per == "call" else "total"
+        return self._start(now).isoformat()
+
+    def resets_at(self, now: float) -> datetime | None:
+        """When the next period begins; None if none does."""
+        if self.per in {"total", "call"}:
+            return None
+        start = self._start(now)
+        if self.per == "month":
+            following = (start.replace(day=1) + timedelta(days=32)).replace(day=start.day)
+        else:
+            following = start + timedelta(days=1 if self.per == "day" else 7)
+        return datetime.combine(following, datetime.min.time(), self._zone())
+
+    def _start(self, now: float) -> date:
+        """The first day of the period."""
+        today = datetime.fromtimestamp(now, UTC).astimezone(self._zone()).date()
+        if self.per == "week":
+            return today - timedelta(days=today.weekday())
+        if self.per == "month":
+            month = today if today.day >= self.month_start else today.replace(day=1) - timedelta(days=1)
+            return month.replace(day=self.month_start)
+        return today
+
+    def _zone(self) -> ZoneInfo:
+        try:
+            return ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ConfigError(
+                f"budgets.{self.name}.timezone: {self.timezone!r} is unknown here; use an IANA name such as "
+                "'Europe/Madrid' (where the system has no time zones: pip install tzdata)"
+            ) from None
+
+
+class PlannedCall(NamedTuple):
+    """One call that a request may make, at its worst. Nano-dollars are None where the price is unknown.
+
+    ``max_tokens`` is the limit that the call must be given for its worst case to be a bound; None where the request or
+    the model sets one already.
+    """
+
+    model: Model
+    nano: int | None
+    floor_nano: int | None
+    tokens: int
+    floor_tokens: int
+    output: int
+    max_tokens: int | None
+
+
+def plan_call(model: Model, request: RequestView, prices: PriceBook, most: int | None = None) -> PlannedCall:
+    """A call at its worst; ``most`` bounds the tokens of its answer further."""
+    known = [limit for limit in (request.max_tokens, model.max_output_tokens) if limit is not None]
+    natural = min(known, default=UNBOUNDED_OUTPUT)
+    output = natural if most is None else min(natural, most)
+    given = request.input_bytes  # a tokenizer's count is no bound for another's
+    least = expected_input_tokens(request)
+    plain = prices.cost(model, Usage(input_tokens=given, output_tokens=output))
+    written = prices.cost(model, Usage(input_tokens=given, output_tokens=output, cache_write_tokens=given))
+    floor = prices.text_cost(model, least, 0)
+    nano = None if plain is None or written is None else max(plain.nano, written.nano)
+    clamped = output if output < natural or not known else None
+    return PlannedCall(model, nano, floor, given + output, least, output, clamped)
+
+
+def charges_of(
+    budgets: Iterable[Budget], request: RequestView, plan: Sequence[PlannedCall], now: float, request_id: str
+) -> tuple[Charge, ...]:
+    """What a plan must hold of each purse that the request is paid from.
+
+    Raises:
+        ValueError: a budget in dollars meets a model without a price; its text names both.
+    """
+    charges = []
+    for budget in budgets:
+        calls = [call for call in plan if budget.counts(call.model.name, call.model.provider)]
+        if not calls:
+            continue
+        amount, floor = _amounts(budget, calls)
+        window = budget.window(now, request_id)
+        charges += [
+            Charge(budget.name, key, window, budget.unit, budget.limit, amount, min(floor, amount))
+            for key in budget.keys(request)
+        ]
+    return tuple(charges)
+
+
+def _amounts(budget: Budget, calls: Sequence[PlannedCall]) -> tuple[int, int]:
+    """The worst of all calls together, and the input of the first: one that has begun was sent at least that."""
+    if budget.unit == "tokens":
+        return sum(call.tokens for call in calls), calls[0].floor_tokens
+    amount = 0
+    for call in calls:
+        if call.nano is None:
+            raise ValueError(
+                f"the budget {budget.name!r} is in US dollars and {call.model.name!r} has no known price; give it a "
+                "'price' in the registry"
+            )
+        amount += call.nano
+    return amount, calls[0].floor_nano or 0
+
+
+def spent_of(budgets: Mapping[str, Budget], charges: Iterable[Charge], attempts: Sequence[Attempt]) -> dict[Scope, int]:
+    """What each purse has to pay for the attempts that were made. An unknown cost counts as all that was held."""
+    spent: dict[Scope, int] = {}
+    for charge in charges:
+        budget = budgets[charge.budget]
+        total = 0
+        for attempt in attempts:
+            if not budget.counts(attempt.model, attempt.provider):
+                continue
+            if budget.unit == "tokens":
+                total += attempt.usage.total_tokens if attempt.usage is not None else 0
+            elif attempt.cost_nano is None:
+                total = max(total, charge.amount)
+            else:
+                total += attempt.cost_nano
+        spent[charge.scope] = total
+    return spent

@@ -1,0 +1,140 @@
+"""Holding money before the first call: the part of the cascade that budgets take.
+
+The worst case of everything that the request may do is held in one piece. Where it does not fit, answers are limited to
+what is left if that leaves room for an ordinary one; else the budget's own setting decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from router_core.budget import (
+    Budget,
+    OnExceeded,
+    PlannedCall,
+    charges_of,
+    plan_call,
+)
+from router_core.effects import AskForMore, Flow, Reserve
+from router_core.errors import BudgetExceeded
+from router_core.records import Decision, Reason, Shortfall
+from router_core.tab import Tab
+from router_core.types import Model
+
+LEAST_OUTPUT = 16
+"""Tokens below which an answer is not worth asking for, even by a budget that degrades."""
+
+_TRIES = 3
+"""Others spend from the same purses meanwhile: what was left a moment ago may be gone."""
+
+_STRICTEST: Sequence[OnExceeded] = ("stop", "ask", "degrade")
+
+
+@dataclass(frozen=True, slots=True)
+class Purse:
+    """What holding needs to know of a router: its budgets and models, and how many calls a request may make."""
+
+    budgets: tuple[Budget, ...]
+    models: Mapping[str, Model]
+    retries: int
+    max_attempts: int | None
+
+
+def held(purse: Purse, tab: Tab, decision: Decision) -> Flow[Decision]:
+    """Hold the worst case of a decision, and return it, or a cheaper one if a budget says so.
+
+    Raises:
+        BudgetExceeded: it does not fit.
+    """
+    plan = _plan(purse, tab, (*decision.ladder, *decision.fallbacks))
+    shortfalls = yield from _reserve(purse, tab, plan, least=tab.outlook.settings.expected_output_tokens)
+    if not shortfalls:
+        return decision
+    mode = _mode(purse, shortfalls)
+    if mode == "ask" and (yield from AskForMore(shortfalls)):
+        shortfalls = yield from Reserve(plan, allowed=True)
+        if not shortfalls:
+            tab.caps = _caps(plan)
+            return decision
+    if mode == "degrade":
+        for ladder in _cheaper(purse, tab, decision):
+            plan = _plan(purse, tab, ladder)
+            shortfalls = yield from _reserve(purse, tab, plan, least=LEAST_OUTPUT)
+            if not shortfalls:
+                return decision._replace(ladder=ladder, fallbacks=(), reason=Reason.BUDGET)
+    resets = {budget.name: budget for budget in purse.budgets}
+    raise BudgetExceeded(shortfalls, [resets[s.charge.budget].resets_at(tab.held_at) for s in shortfalls])
+
+
+def _reserve(purse: Purse, tab: Tab, plan: tuple[PlannedCall, ...], *, least: int) -> Flow[tuple[Shortfall, ...]]:
+    """Hold the plan, if need be with answers limited to what is left, but to no fewer than ``least`` tokens."""
+    shortfalls = yield from Reserve(plan)
+    for _ in range(_TRIES):
+        most = _most(purse, tab, plan, shortfalls, least) if shortfalls else None
+        if most is None:
+            break
+        limited = tuple(plan_call(call.model, tab.request, tab.outlook.prices, most) for call in plan)
+        shortfalls = yield from Reserve(limited)
+        if not shortfalls:
+            plan = limited
+    if not shortfalls:
+        tab.caps = _caps(plan)
+    return shortfalls
+
+
+def _most(
+    purse: Purse, tab: Tab, plan: tuple[PlannedCall, ...], shortfalls: Sequence[Shortfall], least: int
+) -> int | None:
+    """The longest answer, in tokens, with which the plan fits what is left; None if that is shorter than ``least``."""
+    left = {shortfall.charge.scope: shortfall.left for shortfall in shortfalls}
+
+    def fits(most: int) -> bool:
+        limited = [plan_call(call.model, tab.request, tab.outlook.prices, most) for call in plan]
+        charges = charges_of(purse.budgets, tab.request, limited, tab.held_at, tab.request_id)
+        return all(charge.amount <= left.get(charge.scope, charge.amount) for charge in charges)
+
+    low, high = least, max(call.output for call in plan)
+    if low > high or not fits(low):
+        return None
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle - 1)
+    return low
+
+
+def _plan(purse: Purse, tab: Tab, names: Sequence[str]) -> tuple[PlannedCall, ...]:
+    """Every call that may come of asking these models: a bound, whichever way the request takes."""
+    calls = [plan_call(purse.models[name], tab.request, tab.outlook.prices) for name in names]
+    most = tab.request.constraints.max_attempts or purse.max_attempts or len(calls) + purse.retries
+    dearest = sorted(calls, key=lambda call: (call.nano or 0, call.tokens), reverse=True)
+    # A failed call is repeated with the last model that is left, whichever that is.
+    bound = sorted([*calls, *dearest[:1] * purse.retries], key=lambda c: (c.nano or 0, c.tokens), reverse=True)[:most]
+    # The first call stands first: its input is what a request has spent at least.
+    return (calls[0], *_without(bound, calls[0])) if calls[0] in bound else tuple(bound)
+
+
+def _without(calls: list[PlannedCall], one: PlannedCall) -> list[PlannedCall]:
+    rest = list(calls)
+    rest.remove(one)
+    return rest
+
+
+def _cheaper(purse: Purse, tab: Tab, decision: Decision) -> list[tuple[str, ...]]:
+    """Ever cheaper ways to go: the ladder without its upper rungs, and at last the cheapest model alone."""
+    shorter = [decision.ladder[:rungs] for rungs in range(len(decision.ladder) - 1, 0, -1)]
+    names = (*decision.ladder, *decision.fallbacks)
+    costs = {name: plan_call(purse.models[name], tab.request, tab.outlook.prices).nano for name in names}
+    cheapest = min(names, key=lambda name: (costs[name] is None, costs[name] or 0))
+    return [*shorter, (cheapest,)]
+
+
+def _caps(plan: Sequence[PlannedCall]) -> dict[str, int]:
+    return {call.model.name: call.max_tokens for call in plan if call.max_tokens is not None}
+
+
+def _mode(purse: Purse, shortfalls: Sequence[Shortfall]) -> OnExceeded:
+    """The strictest of what the budgets want that cannot bear the request."""
+    short = {shortfall.charge.budget for shortfall in shortfalls}
+    wanted = {budget.on_exceeded for budget in purse.budgets if budget.name in short}
+    return next(mode for mode in _STRICTEST if mode in wanted)

@@ -1,0 +1,129 @@
+"""What a store of receipts and budgets is: the protocol ``Store``, and the values that go in and out.
+
+A budget is kept by *reserve → settle*. Before a request its worst case is held against the limit of every budget that
+applies; afterwards the hold becomes what was truly spent. A hold has a lease: the one that a killed process leaves
+behind becomes spent at what its input cost, so that it neither blocks a budget for ever nor counts for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from router_core.records import Charge, Receipt, Scope, Shortfall, Unit
+from router_core.types import Json
+
+Row: TypeAlias = dict[str, Any]
+"""One row of the ledger, by column. Money is nano-dollars, None where it is unknown; ``*_us`` is microseconds."""
+
+
+class Standing(NamedTuple):
+    """How a budget stands in one window, in ``unit``."""
+
+    budget: str
+    key: str
+    window: str
+    unit: Unit
+    spent: int
+    held: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """A receipt as the ledger keeps it, with what the receipt itself does not tell.
+
+    ``at`` is when the request ended, in seconds since 1970 (UTC). ``baseline_model`` is the model that savings are
+    measured against and ``baseline_nano`` what it would have cost; ``predicted_nano`` is the cost that was foreseen.
+    Both are nano-dollars, None if unknown. ``prompt`` and ``answer`` are stored as they are: whoever makes the entry
+    has hashed or redacted them, or left them out.
+    """
+
+    receipt: Receipt
+    at: float
+    baseline_model: str | None = None
+    baseline_nano: int | None = None
+    predicted_nano: int | None = None
+    prompt: str | None = None
+    answer: str | None = None
+
+
+class Store(Protocol):
+    """Keeps receipts and budgets. Every method may be called from any thread, and blocks until what it did is durable.
+
+    All of them may be called again with the same arguments, as after an error that leaves it open whether the call
+    took effect: what was done is not done twice. Times are in seconds since 1970 (UTC); a store reads no clock.
+
+    Raises:
+        StoreError: by every method, if the store cannot be used; nothing of what was asked for is then done.
+        ValueError: by every method, if an argument contradicts itself or what is stored; nothing is done then either.
+    """
+
+    def reserve(
+        self, request_id: str, charges: Sequence[Charge], *, owner: str, expires: float
+    ) -> tuple[Shortfall, ...]:
+        """Hold all charges or, if one does not fit below its limit, none; those that do not fit are returned.
+
+        The hold is ``owner``'s until ``expires``. What the request holds already of the same budget, key and window
+        is replaced.
+        """
+        ...
+
+    def renew(self, request_ids: Sequence[str], *, expires: float) -> None:
+        """Hold what these requests hold until ``expires``. What was reclaimed meanwhile stays so."""
+        ...
+
+    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> None:
+        """Turn the holds of a request into what was spent, and write its receipt, both or neither.
+
+        ``spent`` is in the unit of each hold; a hold that it does not name spent nothing. The truth is booked even
+        where it is above the hold or the limit: further reserves are then refused. A hold that was reclaimed is
+        corrected. What is settled, and a receipt that is there, stay as they are.
+
+        Raises:
+            ValueError: something was spent of a budget of which the request never held anything.
+        """
+        ...
+
+    def record(self, entry: LedgerEntry) -> None:
+        """Write a receipt. Nothing changes if it is there."""
+        ...
+
+    def reclaim(self, now: float) -> int:
+        """Turn the holds whose lease has expired into their floor, spent. Returns how many they were."""
+        ...
+
+    def standings(self, budget: str | None = None) -> list[Standing]:
+        """Where something is spent or held, of one budget or of all, in the order of budget, key and window."""
+        ...
+
+    def budgets(self) -> dict[str, dict[str, Json]]:
+        """The definitions that were saved, by name."""
+        ...
+
+    def save_budget(self, name: str, definition: Mapping[str, Json] | None) -> None:
+        """Keep a definition; None removes it. What was spent is kept in any case."""
+        ...
+
+    def entries(self, *, since: float | None = None, until: float | None = None) -> Iterator[Row]:
+        """The receipts of requests that ended in ``since`` <= time < ``until``, oldest first.
+
+        Each is a row of its columns with "attempts", a list of rows, and "decision", a row or None. What is written
+        while the rows are read may or may not be among them; none of them is torn.
+        """
+        ...
+
+    def prune(self, before: float) -> int:
+        """Remove the receipts of requests that ended before that time. What they spent stays spent.
+
+        Returns how many they were.
+        """
+        ...
+
+    def verify(self) -> list[str]:
+        """What does not add up, in words: requests against their attempts, budgets against their holds."""
+        ...
+
+    def close(self) -> None:
+        """Free what the store has open. A store that has connections cannot be used any more."""
+        ...

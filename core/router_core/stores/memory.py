@@ -1,0 +1,146 @@
+"""A store in the memory of one process: for tests, for notebooks, and where no other is configured."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from router_core.records import Charge, Scope, Shortfall
+from router_core.stores.audit import Sums, counter_faults, receipt_faults
+from router_core.stores.base import LedgerEntry, Row, Standing
+from router_core.stores.book import Book, Changes, HoldState, Key
+from router_core.stores.forks import survive_forks
+from router_core.stores.rows import EntryRows, microseconds, read_row
+from router_core.stores.works import Renew, Reserve, Settle, Work, definition_text
+from router_core.types import Json
+
+
+class MemoryStore:
+    """A ``Store`` that ends with its process. A forked process goes on with a copy of its own."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._book = Book()
+        self._rows: dict[str, EntryRows] = {}
+        self._budgets: dict[str, str] = {}
+        survive_forks(self)
+
+    def reserve(
+        self, request_id: str, charges: Sequence[Charge], *, owner: str, expires: float
+    ) -> tuple[Shortfall, ...]:
+        """Hold all charges or none."""
+        short: tuple[Shortfall, ...] = self._do(Reserve.of(request_id, charges, owner, expires))
+        return short
+
+    def renew(self, request_ids: Sequence[str], *, expires: float) -> None:
+        """Hold what these requests hold until ``expires``."""
+        self._do(Renew(tuple(request_ids), microseconds(expires, "expires")))
+
+    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> None:
+        """Turn the holds of a request into what was spent, and write its receipt."""
+        self._do(Settle.of(request_id, spent, entry))
+
+    def record(self, entry: LedgerEntry) -> None:
+        """Write a receipt."""
+        self._do(Settle.recording(entry))
+
+    def reclaim(self, now: float) -> int:
+        """Turn the holds whose lease has expired into their floor, spent."""
+        with self._lock:
+            return self._book.reclaim(microseconds(now, "now"))
+
+    def standings(self, budget: str | None = None) -> list[Standing]:
+        """Where something is spent or held."""
+        with self._lock:
+            return self._book.standings(budget)
+
+    def budgets(self) -> dict[str, dict[str, Json]]:
+        """The definitions that were saved, by name."""
+        with self._lock:
+            return {name: json.loads(text) for name, text in sorted(self._budgets.items())}
+
+    def save_budget(self, name: str, definition: Mapping[str, Json] | None) -> None:
+        """Keep a definition, or remove it."""
+        text = None if definition is None else definition_text(name, definition)
+        with self._lock:
+            if text is None:
+                self._budgets.pop(name, None)
+            else:
+                self._budgets[name] = text
+
+    def entries(self, *, since: float | None = None, until: float | None = None) -> Iterator[Row]:
+        """The receipts of requests that ended in ``since`` <= time < ``until``, oldest first."""
+        first = None if since is None else microseconds(since, "since")
+        last = None if until is None else microseconds(until, "until")
+        with self._lock:
+            rows = list(self._rows.values())
+        chosen = [
+            entry
+            for entry in rows
+            if (first is None or entry.request["at_us"] >= first) and (last is None or entry.request["at_us"] < last)
+        ]
+        chosen.sort(key=lambda entry: (entry.request["at_us"], entry.request["request_id"]))
+        return (read_row(e.request, [dict(attempt) for attempt in e.attempts], e.decision) for e in chosen)
+
+    def prune(self, before: float) -> int:
+        """Remove the receipts of requests that ended before that time."""
+        before_us = microseconds(before, "before")
+        with self._lock:
+            old = [name for name, entry in self._rows.items() if entry.request["at_us"] < before_us]
+            stray = [
+                request_id
+                for request_id, holds in self._book.holds.items()
+                if request_id not in self._rows and all(hold.expires_us < before_us for hold in holds.values())
+            ]
+            self._book.forget([*old, *stray])
+            for request_id in old:
+                del self._rows[request_id]
+                self._book.receipts.discard(request_id)
+            self._book.changes = Changes()
+        return len(old)
+
+    def verify(self) -> list[str]:
+        """What does not add up, in words."""
+        with self._lock:
+            rows = list(self._rows.values())
+            found = list(counter_faults(self._book.counters, self._sums()))
+        return [words for e in rows for words in receipt_faults(read_row(e.request, e.attempts, e.decision))] + found
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    # For ``survive_forks``.
+
+    def pause(self) -> None:
+        """Let nobody in."""
+        self._lock.acquire()
+
+    def go_on(self) -> None:
+        """Go on after a fork, in the parent."""
+        self._lock.release()
+
+    def begin_in_child(self) -> None:
+        """Go on after a fork, in the child."""
+        self._lock.release()
+
+    def _do(self, work: Work) -> Any:
+        with self._lock:
+            result = work.apply(self._book)
+            for rows in self._book.changes.receipts:
+                self._rows[rows.request["request_id"]] = rows
+            self._book.changes = Changes()
+        return result
+
+    def _sums(self) -> dict[Key, Sums]:
+        sums: defaultdict[Key, Sums] = defaultdict(Sums)
+        for holds in self._book.holds.values():
+            for hold in holds.values():
+                of = sums[hold.key]
+                if hold.state is HoldState.HELD:
+                    of.held += hold.amount
+                else:
+                    of.spent += hold.spent or 0
+        return dict(sums)

@@ -1,0 +1,102 @@
+"""What is read of an SQL store: in short transactions, so that no reader keeps a writer's log from being emptied."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import sqlalchemy as sa
+
+from router_core.stores.audit import Sums, counter_faults
+from router_core.stores.base import Row, Standing
+from router_core.stores.book import Counter, Key
+from router_core.stores.rows import read_row
+from router_core.stores.schema import ATTEMPTS, BUDGETS, COUNTERS, DECISIONS, REQUESTS, RESERVATIONS, counter_key
+from router_core.stores.statements import CHUNK
+from router_core.types import Json
+
+
+def standings(connection: sa.Connection, budget: str | None) -> list[Standing]:
+    """Where something is spent or held, of one budget or of all."""
+    found = COUNTERS.c
+    query = sa.select(found.id, found.spent, found.held).where(sa.or_(found.spent != 0, found.held != 0))
+    rows = [(counter_key(name), spent, held) for name, spent, held in connection.execute(query)]
+    return [Standing(*key, spent, held) for key, spent, held in sorted(rows) if budget in {None, key.budget}]
+
+
+def budgets(connection: sa.Connection) -> dict[str, dict[str, Json]]:
+    """The definitions that were saved."""
+    rows = connection.execute(sa.select(BUDGETS.c.name, BUDGETS.c.definition))
+    return {name: json.loads(text) for name, text in sorted(map(tuple, rows))}
+
+
+def page(connection: sa.Connection, since_us: int | None, until_us: int | None, after: Row | None) -> list[Row]:
+    """The next receipts of that time after the one that was read last, oldest first."""
+    found = REQUESTS.c
+    query = sa.select(REQUESTS).order_by(found.at_us, found.request_id).limit(CHUNK)
+    if since_us is not None:
+        query = query.where(found.at_us >= since_us)
+    if until_us is not None:
+        query = query.where(found.at_us < until_us)
+    if after is not None:
+        last = sa.tuple_(sa.literal(after["at_us"], sa.BigInteger), sa.literal(after["request_id"], sa.Text))
+        query = query.where(sa.tuple_(found.at_us, found.request_id) > last)
+    requests = [dict(row) for row in connection.execute(query).mappings()]
+    names = [request["request_id"] for request in requests]
+    attempts: defaultdict[str, list[Row]] = defaultdict(list)
+    query = (
+        sa.select(ATTEMPTS).where(ATTEMPTS.c.request_id.in_(names)).order_by(ATTEMPTS.c.request_id, ATTEMPTS.c.number)
+    )
+    for attempt in connection.execute(query).mappings():
+        attempts[attempt["request_id"]].append(dict(attempt))
+    query = sa.select(DECISIONS).where(DECISIONS.c.request_id.in_(names))
+    decisions = {row["request_id"]: dict(row) for row in connection.execute(query).mappings()}
+    return [
+        read_row(request, attempts[name], decisions.get(name)) for request, name in zip(requests, names, strict=True)
+    ]
+
+
+def faults_of_budgets(connection: sa.Connection) -> list[str]:
+    """What of the counters does not agree with their reservations, in words."""
+    held = RESERVATIONS.c.state == "held"
+    nothing = sa.literal(0, sa.BigInteger)
+    summed = (
+        sa.select(
+            RESERVATIONS.c.counter,
+            sa.func.sum(sa.case((held, RESERVATIONS.c.amount), else_=nothing)).label("held"),
+            sa.func.sum(sa.case((held, nothing), else_=RESERVATIONS.c.spent)).label("spent"),
+        )
+        .group_by(RESERVATIONS.c.counter)
+        .subquery()
+    )
+    # One statement sees one moment, whoever writes meanwhile.
+    joined = sa.join(COUNTERS, summed, COUNTERS.c.id == summed.c.counter, full=True)
+    query = sa.select(
+        sa.func.coalesce(COUNTERS.c.id, summed.c.counter),
+        *(sa.func.coalesce(COUNTERS.c[name], 0) for name in ("spent", "held", "pruned")),
+        *(sa.func.coalesce(summed.c[name], 0) for name in ("held", "spent")),
+    ).select_from(joined)
+    counters: dict[Key, Counter] = {}
+    sums: dict[Key, Sums] = {}
+    for name, *numbers in connection.execute(query):
+        spent, held_sum, pruned, of_held, of_spent = map(int, numbers)
+        counters[counter_key(name)] = Counter(spent, held_sum, pruned)
+        sums[counter_key(name)] = Sums(of_held, of_spent)
+    return list(counter_faults(counters, sums))
+
+
+def faults_of_rows(connection: sa.Connection) -> Iterator[str]:
+    """Rows that belong to no request, in words; and on SQLite what its own check finds."""
+    for table in (ATTEMPTS, DECISIONS):
+        strays = (
+            sa.select(table.c.request_id)
+            .distinct()
+            .where(~sa.exists().where(REQUESTS.c.request_id == table.c.request_id))
+        )
+        for request_id in connection.execute(strays).scalars():
+            yield f"request {request_id}: {table.name} has rows of it, requests has none"
+    if connection.dialect.name == "sqlite":
+        found: list[Any] = list(connection.exec_driver_sql("PRAGMA quick_check").scalars())
+        yield from (f"the file is damaged: {words}" for words in found if words != "ok")

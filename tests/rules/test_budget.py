@@ -1,0 +1,191 @@
+"""Budgets: periods, scopes, and a worst case that is one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from router_core.budget import UNBOUNDED_OUTPUT, Budget, charges_of, plan_call, spent_of
+from router_core.errors import ConfigError
+from router_core.prices import PriceBook
+from router_core.records import Attempt, AttemptOutcome
+from router_core.types import Model, Price, RequestView, Turn, Usage
+
+NOW = datetime(2026, 11, 25, 23, 30, tzinfo=UTC).timestamp()
+"""A Wednesday, half an hour before midnight in London, and half an hour past it in Madrid."""
+
+BOOK = PriceBook(lambda: datetime(2026, 11, 25, tzinfo=UTC))
+
+
+def model(name: str = "m", **about: object) -> Model:
+    price = Price(input=Decimal(1), output=Decimal(4), cache_read=Decimal("0.1"), cache_write=Decimal("1.25"))
+    return Model(**{"name": name, "id": name, "provider": "p", "endpoint": "p", "price": price, **about})
+
+
+def view(**about: object) -> RequestView:
+    return RequestView(**{"turns": (Turn("user", "hello"),), "input_bytes": 1_000, **about})
+
+
+def attempt(name: str = "m", cost: int | None = 7, usage: Usage | None = None) -> Attempt:
+    return Attempt(1, name, "p", AttemptOutcome.ACCEPTED, 0.1, usage=usage, cost_nano=cost)
+
+
+@pytest.mark.parametrize(
+    ("per", "zone", "start", "window", "reset"),
+    [
+        ("day", "UTC", 1, "2026-11-25", "2026-11-26"),
+        ("day", "Europe/Madrid", 1, "2026-11-26", "2026-11-27"),
+        ("week", "UTC", 1, "2026-11-23", "2026-11-30"),
+        ("month", "UTC", 1, "2026-11-01", "2026-12-01"),
+        ("month", "UTC", 28, "2026-10-28", "2026-11-28"),
+        ("month", "Europe/Madrid", 26, "2026-11-26", "2026-12-26"),
+    ],
+)
+def test_a_period_begins_where_its_time_zone_says(per: str, zone: str, start: int, window: str, reset: str) -> None:
+    budget = Budget(name="b", limit_usd=1, per=per, timezone=zone, month_start=start)
+
+    assert budget.window(NOW, "request") == window
+    assert budget.resets_at(NOW) == datetime.fromisoformat(reset).replace(tzinfo=ZoneInfo(zone))
+
+
+def test_a_call_is_a_period_of_its_own_and_all_time_one_without_end() -> None:
+    assert Budget(name="b", limit_usd=1, per="call").window(NOW, "request") == "request"
+    assert Budget(name="b", limit_usd=1).window(NOW, "request") == "total"
+    assert Budget(name="b", limit_usd=1).resets_at(NOW) is None
+
+
+@given(now=st.floats(0, 4e9), start=st.integers(1, 28))
+def test_every_moment_lies_in_its_period(now: float, start: int) -> None:
+    for per in ("day", "week", "month"):
+        budget = Budget(name="b", limit_usd=1, per=per, timezone="America/New_York", month_start=start)
+        begins = datetime.fromisoformat(budget.window(now, "")).replace(tzinfo=ZoneInfo("America/New_York"))
+        ends = budget.resets_at(now)
+        assert ends is not None
+        assert begins.timestamp() <= now < ends.timestamp()
+        assert budget.window(ends.timestamp(), "") == ends.date().isoformat()
+
+
+@pytest.mark.parametrize(
+    ("scope", "keys"),
+    [
+        ("all", ("",)),
+        ("session", ("s1",)),
+        ("tag:user", ("user:ada", "user:bob")),
+        ("tag:user:ada", ("user:ada",)),
+        ("tag:vip", ("vip",)),
+        ("tag:team", ()),
+        ("model:m", ("",)),
+    ],
+)
+def test_a_scope_tells_whose_purse_pays(scope: str, keys: tuple[str, ...]) -> None:
+    request = view(session="s1", tags=frozenset({"user:ada", "user:bob", "vip", "username"}))
+
+    assert Budget(name="b", limit_usd=1, scope=scope).keys(request) == keys
+
+
+def test_who_has_no_session_is_not_bound_by_the_budget_of_sessions() -> None:
+    assert Budget(name="b", limit_usd=1, scope="session").keys(view()) == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"limit_usd": None}, "limit_usd or limit_tokens"),
+        ({"limit_tokens": 5}, "limit_usd or limit_tokens"),
+        ({"limit_usd": "-1"}, "below 0"),
+        ({"limit_usd": "five"}, "'five'"),
+        ({"per": "year"}, "'year'"),
+        ({"scope": "tag:"}, "'tag:'"),
+        ({"scope": "users"}, "'users'"),
+        ({"on_exceeded": "explode"}, "'explode'"),
+        ({"month_start": 31}, "31"),
+        ({"thresholds": (0.0,)}, "thresholds"),
+        ({"timezone": "Mars/Olympus"}, "'Mars/Olympus'"),
+        ({"name": ""}, "name"),
+    ],
+)
+def test_a_wrong_field_is_named(wrong: dict[str, object], named: str) -> None:
+    with pytest.raises(ConfigError, match=named.replace("(", r"\(")):
+        Budget(**{"name": "b", "limit_usd": "1", **wrong})
+
+
+def test_a_limit_is_exact_whatever_it_is_written_as() -> None:
+    assert Budget(name="b", limit_usd=0.1).limit == Budget(name="b", limit_usd="0.1").limit == 100_000_000
+
+
+@given(
+    given_tokens=st.integers(0, 1_000),
+    made=st.integers(0, 500),
+    read=st.integers(0, 1_000),
+    written=st.integers(0, 1_000),
+)
+def test_no_call_costs_more_than_its_worst_case(given_tokens: int, made: int, read: int, written: int) -> None:
+    read = min(read, given_tokens)
+    written = min(written, given_tokens - read)
+    planned = plan_call(model(), view(max_tokens=500), BOOK)
+    usage = Usage(input_tokens=given_tokens, output_tokens=made, cache_read_tokens=read, cache_write_tokens=written)
+    cost = BOOK.cost(model(), usage)
+
+    assert planned.nano is not None
+    assert cost is not None
+    assert cost.nano <= planned.nano
+    assert usage.total_tokens <= planned.tokens
+    assert (planned.floor_nano or 0) <= planned.nano
+
+
+def test_an_answer_without_a_limit_is_given_one_for_a_hold_must_be_a_bound() -> None:
+    assert plan_call(model(), view(), BOOK).max_tokens == UNBOUNDED_OUTPUT
+    assert plan_call(model(), view(max_tokens=100), BOOK).max_tokens is None
+    assert plan_call(model(max_output_tokens=200), view(), BOOK).max_tokens is None
+    assert plan_call(model(), view(max_tokens=100), BOOK, most=40).max_tokens == 40
+    assert plan_call(model(), view(max_tokens=100), BOOK, most=400).max_tokens is None
+
+
+def test_a_budget_of_one_model_holds_its_calls_only() -> None:
+    plan = [plan_call(model(name), view(max_tokens=10), BOOK) for name in ("weak", "strong")]
+    both, one, none = (
+        Budget(name=name, limit_usd=1, scope=scope)
+        for name, scope in (("both", "all"), ("one", "model:strong"), ("none", "model:other"))
+    )
+    charges = charges_of([both, one, none], view(), plan, NOW, "r")
+
+    assert {charge.budget: charge.amount for charge in charges} == {
+        "both": (plan[0].nano or 0) + (plan[1].nano or 0),
+        "one": plan[1].nano,
+    }
+
+
+def test_a_model_without_a_price_cannot_be_paid_from_dollars_but_from_tokens() -> None:
+    plan = [plan_call(model(price=None, provider="nobody"), view(max_tokens=10), BOOK)]
+
+    with pytest.raises(ValueError, match="'m' has no known price"):
+        charges_of([Budget(name="b", limit_usd=1)], view(), plan, NOW, "r")
+    (charge,) = charges_of([Budget(name="b", limit_tokens=5_000)], view(), plan, NOW, "r")
+    assert charge.amount == 1_010
+
+
+def test_every_attempt_is_spent_and_an_unknown_cost_is_all_that_was_held() -> None:
+    budget = Budget(name="b", limit_usd=1)
+    (charge,) = charges_of([budget], view(), [plan_call(model(), view(max_tokens=10), BOOK)], NOW, "r")
+    names = {"b": budget}
+
+    assert spent_of(names, [charge], [attempt(cost=7), attempt(cost=5)]) == {charge.scope: 12}
+    assert spent_of(names, [charge], []) == {charge.scope: 0}
+    assert spent_of(names, [charge], [attempt(cost=7), attempt(cost=None)]) == {charge.scope: charge.amount}
+    tokens = Budget(name="b", limit_tokens=100)
+    usage = Usage(input_tokens=3, output_tokens=4)
+    held = charge._replace(unit="tokens")
+    assert spent_of({"b": tokens}, [held], [attempt(usage=usage), attempt(usage=None)]) == {held.scope: 7}
+
+
+def test_the_floor_is_never_above_what_is_held() -> None:
+    free = replace(model(), price=Price.free())
+    (charge,) = charges_of([Budget(name="b", limit_usd=1)], view(), [plan_call(free, view(), BOOK)], NOW, "r")
+
+    assert (charge.amount, charge.floor) == (0, 0)

@@ -1,0 +1,143 @@
+"""Tables: made once, brought up from every older revision, left alone if they are newer."""
+
+from __future__ import annotations
+
+import multiprocessing
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
+
+import pytest
+
+from router_core.errors import StoreError
+from router_core.stores import open_store
+from tests.stores import hammer
+from tests.stores.samples import full_entry
+from tests.stores.test_receipts import FULL
+
+pytest.importorskip("alembic", reason="not installed; run: uv sync")
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from router_core.stores.engines import make_engine, parse
+from router_core.stores.failures import Place
+from router_core.stores.schema import HEAD, METADATA, VERSION_TABLE
+from router_core.stores.upgrade import MIGRATIONS
+
+VERSION = "SELECT version_num FROM router_schema_version"
+
+
+def config() -> Config:
+    made = Config()
+    made.set_main_option("script_location", str(MIGRATIONS))
+    return made
+
+
+REVISIONS = [script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()]
+
+
+def engine_of(url: str) -> object:
+    parsed = parse(url)
+    return make_engine(parsed, Place(parsed))
+
+
+def differences(url: str) -> list[object]:
+    """What the tables have that the code does not know, or lack."""
+    engine = engine_of(url)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": True})
+        found = compare_metadata(context, METADATA)
+    engine.dispose()
+    return found
+
+
+def execute(url: str, statement: str) -> list[object]:
+    engine = engine_of(url)
+    try:
+        with engine.begin() as connection:
+            result = connection.exec_driver_sql(statement)
+            return list(result.scalars()) if result.returns_rows else []
+    finally:
+        engine.dispose()
+
+
+def test_a_new_database_gets_the_tables_that_the_code_knows(new_url: str) -> None:
+    store = open_store(new_url)
+    store.record(full_entry())
+    assert list(store.entries()) == [FULL]
+    store.close()
+
+    assert differences(new_url) == []
+    assert execute(new_url, VERSION) == [HEAD]
+
+
+def test_the_newest_revision_is_the_one_that_the_code_knows() -> None:
+    assert ScriptDirectory.from_config(config()).get_heads() == [HEAD]
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_each_revision_is_brought_up(new_url: str, revision: str) -> None:
+    engine = engine_of(new_url)
+    with engine.connect() as connection, connection.begin():
+        old = config()
+        old.attributes["connection"] = connection
+        command.upgrade(old, revision)
+    engine.dispose()
+
+    store = open_store(new_url)
+    store.record(full_entry())
+    assert list(store.entries()) == [FULL]
+    assert store.verify() == []
+    store.close()
+    assert differences(new_url) == []
+
+
+def test_tables_of_a_newer_router_are_refused_and_left_alone(url: str) -> None:
+    execute(url, "UPDATE router_schema_version SET version_num = '9999'")
+    try:
+        with pytest.raises(
+            StoreError, match=f"revision 9999, this router-core knows up to {HEAD}: a newer one"
+        ) as caught:
+            open_store(url)
+
+        assert caught.value.remedy == "upgrade router-core, or give another database"
+        assert execute(url, VERSION) == ["9999"]
+    finally:
+        execute(url, f"UPDATE router_schema_version SET version_num = '{HEAD}'")  # noqa: S608 - a constant of ours
+
+
+def test_a_migration_that_fails_leaves_nothing(new_url: str) -> None:
+    """The last but one of its tables is there already, and somebody else's."""
+    execute(new_url, "CREATE TABLE counters (name TEXT)")
+
+    with pytest.raises(StoreError, match="a table of that name is there already") as caught:
+        open_store(new_url)
+
+    assert "of its own" in caught.value.remedy
+    with pytest.raises(Exception, match="requests"):
+        execute(new_url, "SELECT count(*) FROM requests")
+    execute(new_url, "DROP TABLE counters")
+    open_store(new_url).close()
+
+
+def test_processes_that_open_a_new_database_at_once_make_its_tables_once(new_url: str) -> None:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(4, mp_context=context) as pool:
+        opened = list(pool.map(hammer.opening, [new_url] * 8))
+
+    assert len(set(opened)) == 1
+    assert execute(new_url, VERSION) == [HEAD]
+    assert differences(new_url) == []
+
+
+def test_alembic_is_loaded_only_where_tables_are_made(url: str) -> None:
+    script = (
+        "import sys; from router_core.stores import open_store; open_store(sys.argv[1]).close(); "
+        "print('alembic' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", script, url], check=True, capture_output=True, text=True)
+    assert run.stdout == "False\n"
