@@ -41,7 +41,7 @@ class Budget:
     scope: whose spending is counted together. "all"; "session", each session its own; "tag:user", each tag that is
     "user" or begins with "user:" its own; "model:NAME" or "provider:NAME", the calls of these only.
     on_exceeded: "stop" raises ``BudgetExceeded``, "degrade" goes on with the cheapest model that fits, "ask" asks the
-    ledger's ``ask`` function. thresholds: shares of the limit (0..1) at which an event tells.
+    ledger's ``ask`` function.
     timezone: IANA name in which periods begin. month_start: day of the month, 1 to 28.
 
     Raises:
@@ -54,7 +54,6 @@ class Budget:
     per: Period = "total"
     scope: str = "all"
     on_exceeded: OnExceeded = "stop"
-    thresholds: tuple[float, ...] = (0.5, 0.8, 1.0)
     timezone: str = "UTC"
     month_start: int = 1
 
@@ -77,8 +76,6 @@ class Budget:
             )
         if not 1 <= self.month_start <= _LATEST_START:
             raise ConfigError(f"{where}.month_start: {self.month_start} is not from 1 to {_LATEST_START}")
-        if not all(0 < share <= 1 for share in self.thresholds):
-            raise ConfigError(f"{where}.thresholds: {self.thresholds} are not shares above 0 and up to 1")
         self._zone()
 
     @property

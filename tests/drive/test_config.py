@@ -251,3 +251,31 @@ def test_every_field_is_described() -> None:
         for name, field in shape.get("properties", {}).items():
             # pydantic leaves out a text that the referenced mapping says already.
             assert field.get("description") or "$ref" in field, name
+
+
+def test_a_ledger_and_budgets_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "router.yaml"
+    file.write_text(
+        f"""
+models: [ollama:llama3.2]
+ledger: {{store: "sqlite:///{tmp_path}/router.db", store_text: off}}
+budgets:
+  - {{name: daily, limit_usd: 0.1, per: day, timezone: Europe/Madrid}}
+  - {{name: each user, limit_tokens: 1000, scope: "tag:user", on_exceeded: degrade}}
+"""
+    )
+    ledger = load(file).ledger
+
+    assert ledger is not None
+    assert [(budget.name, budget.unit, budget.limit) for budget in ledger.budgets] == [
+        ("daily", "nano", 100_000_000),
+        ("each user", "tokens", 1_000),
+    ]
+
+
+def test_a_wrong_budget_is_named_with_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "router.yaml"
+    file.write_text("models: [ollama:llama3.2]\nbudgets:\n  - {name: daily, limit_usd: 1, scope: users}\n")
+
+    with pytest.raises(ConfigError, match="'users' is no scope"):
+        load(file)

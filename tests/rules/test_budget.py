@@ -105,7 +105,6 @@ def test_who_has_no_session_is_not_bound_by_the_budget_of_sessions() -> None:
         ({"scope": "users"}, "'users'"),
         ({"on_exceeded": "explode"}, "'explode'"),
         ({"month_start": 31}, "31"),
-        ({"thresholds": (0.0,)}, "thresholds"),
         ({"timezone": "Mars/Olympus"}, "'Mars/Olympus'"),
         ({"name": ""}, "name"),
     ],

@@ -59,6 +59,11 @@ def _base_url(value: str) -> str:
     return value
 
 
+def _off(value: object) -> object:
+    """YAML reads a bare ``off`` as false."""
+    return "off" if value is False else value
+
+
 def _named(value: object) -> object:
     return {"name": value} if isinstance(value, str) else value
 
@@ -198,7 +203,7 @@ class LedgerEntry(_Shape):
 
     store: Name = "sqlite:///router.db"
     """The URL of the store: sqlite:///router.db, postgresql+psycopg://... or memory://."""
-    store_text: Literal["off", "hash", "full"] = "hash"
+    store_text: Annotated[Literal["off", "hash", "full"], BeforeValidator(_off)] = "hash"
     """What is kept of prompts and answers: nothing, a hash of each, or the texts."""
     on_store_error: Literal["stop", "warn"] = "stop"
     """stop: refuse requests while the store cannot be used; warn: go on, and count what is lost."""
@@ -219,8 +224,6 @@ class BudgetEntry(_Shape):
     """Whose spending is counted together: all, session, tag:NAME, model:NAME or provider:NAME."""
     on_exceeded: Literal["stop", "degrade", "ask"] = "stop"
     """What to do with a request that does not fit: refuse it, use the cheapest model that fits, or ask."""
-    thresholds: tuple[Share, ...] = (0.5, 0.8, 1.0)
-    """Shares of the limit at which an event tells."""
     timezone: Name = "UTC"
     """The time zone in which periods begin, such as Europe/Madrid."""
     month_start: Annotated[int, Field(ge=1, le=28), BeforeValidator(_no_bool)] = 1
