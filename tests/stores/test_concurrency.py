@@ -165,6 +165,8 @@ def test_a_forked_memory_store_is_a_copy() -> None:
 def test_a_caller_that_is_interrupted_harms_nobody(sql_store: Store) -> None:
     main = threading.main_thread().ident
     assert main is not None
+    # A shell in the background has its children ignore the signal.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     caught = threading.Event()
     perform = sql_store._writer.perform
 
@@ -175,9 +177,12 @@ def test_a_caller_that_is_interrupted_harms_nobody(sql_store: Store) -> None:
         return perform(operations)
 
     sql_store._commits._perform = slowly
-    with pytest.raises(KeyboardInterrupt):
-        sql_store.reserve("r1", [charge()], owner="me", expires=5.0)
-    caught.set()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sql_store.reserve("r1", [charge()], owner="me", expires=5.0)
+    finally:
+        signal.signal(signal.SIGINT, before)
+        caught.set()
 
     sql_store.settle("r1", {charge().scope: 5}, None)
 
