@@ -15,22 +15,27 @@ from typing import NamedTuple
 from router_core.stores import Charge, Scope, Store, open_store
 from tests.stores.samples import entry
 
-LIMITS = {"day": 60_000, "month": 1_000_000, "user": 20_000}
+LIMITS = {"day": 15_000, "month": 1_000_000, "user": 6_000}
+"""Of each budget, for each of its windows."""
+
 FLOOR = 3
 FAR = 10.0**9
 
 
 class Work(NamedTuple):
-    """What a client did: the requests that were settled, and what each spent of everything."""
+    """What clients did: the requests that were settled with what each spent of everything, how many were refused, and
+    which errors made a writer begin a transaction anew."""
 
     settled: dict[str, int]
     refused: int
+    faults: tuple[str, ...] = ()
 
 
-def charges(rng: random.Random, amount: int) -> list[Charge]:
-    """All of the first two budgets and one user's of the third, in any order."""
+def charges(rng: random.Random, number: int, amount: int) -> list[Charge]:
+    """All of two budgets and one user's of the third, in any order; every tenth request begins new windows."""
     keys = {"day": "", "month": "", "user": rng.choice(["ann", "bob"])}
-    made = [Charge(budget, key, "w", "nano", LIMITS[budget], amount, FLOOR) for budget, key in keys.items()]
+    window = f"w{number // 10}"
+    made = [Charge(budget, key, window, "nano", LIMITS[budget], amount, FLOOR) for budget, key in keys.items()]
     rng.shuffle(made)
     return made
 
@@ -40,12 +45,12 @@ def spends(held: list[Charge], amount: int) -> dict[Scope, int]:
 
 
 def client(store: Store, name: str, requests: int) -> Work:
-    """Reserve and settle that many requests, some of them with two attempts, some never settled in time."""
+    """Reserve and settle that many requests, some of them of two attempts, some renewed between."""
     rng = random.Random(name)  # noqa: S311 - no secret
     settled, refused = {}, 0
     for number in range(requests):
         request_id = f"{name}-{number}"
-        held = charges(rng, rng.randint(FLOOR, 500))
+        held = charges(rng, number, rng.randint(FLOOR, 500))
         if store.reserve(request_id, held, owner=name, expires=FAR):
             refused += 1
             continue
@@ -68,8 +73,16 @@ def clients(store: Store, name: str, threads: int, requests: int) -> Work:
 def process(url: str, name: str, threads: int, requests: int) -> Work:
     """What one process of several does."""
     store = open_store(url)
+    faults: list[str] = []
+    fault_of = store._writer._fault
+
+    def noted(error: Exception) -> object:
+        faults.append(f"{type(error).__name__}: {error}")
+        return fault_of(error)
+
+    store._writer._fault = noted
     try:
-        return clients(store, name, threads, requests)
+        return clients(store, name, threads, requests)._replace(faults=tuple(faults))
     finally:
         store.close()
 

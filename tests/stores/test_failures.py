@@ -257,16 +257,20 @@ def test_a_row_that_stays_locked(postgres: Postgres, postgres_url: str) -> None:
     store.close()
 
 
-def test_a_connection_that_is_lost_is_made_anew(postgres: Postgres, postgres_url: str) -> None:
+def test_connections_that_are_lost_are_made_anew(postgres: Postgres, postgres_url: str) -> None:
     store = open_store(postgres_url)
     store.reserve("r1", [charge()], owner="me", expires=5.0)
-    lost = store._writer._link.driver_connection.info.backend_pid
-    postgres.execute(f"SELECT pg_terminate_backend({lost}, 5000)")
+    with store._engine.connect() as connection:
+        reading = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+    writing = store._writer._link.driver_connection.info.backend_pid
+    assert reading != writing
+    for lost in (reading, writing):
+        postgres.execute(f"SELECT pg_terminate_backend({lost}, 5000)")
 
+    assert [(s.spent, s.held) for s in store.standings()] == [(0, 100)]
     store.settle("r1", {charge().scope: 5}, entry("r1", 5))
 
     assert [(s.spent, s.held) for s in store.standings()] == [(5, 0)]
-    assert store._writer._link.driver_connection.info.backend_pid != lost
     store.close()
 
 
@@ -288,6 +292,7 @@ def test_a_connection_that_is_lost_is_made_anew(postgres: Postgres, postgres_url
         ("sqlite://", "names no file; write sqlite:///FILE, or memory:// to keep nothing"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite:///file:x?mode=memory&uri=true", "names no file"),
+        ("sqlite:///router.db?timeout=soon", r"timeout=soon is no number of seconds; write sqlite:///FILE\?timeout=10"),
         (f"postgresql+psycopg://ann:{SECRET}@db:port/router", "the URL is not understood"),
         (f"ann:{SECRET}@db/router", "the URL has no scheme"),
     ],

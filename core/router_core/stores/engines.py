@@ -53,24 +53,33 @@ def make_engine(url: sa.URL, place: Place) -> sa.Engine:
     """An engine; nothing is connected yet.
 
     Raises:
+        ConfigError: see ``lock_wait_s``.
         StoreError: the folder of the file does not exist.
     """
     if url.get_backend_name() == "sqlite":
         _check_folder(url, place)
-        engine = sa.create_engine(url, paramstyle="named")
         wait_s = lock_wait_s(url)
+        engine = sa.create_engine(url, paramstyle="named")
         event.listen(engine, "connect", lambda connection, _record: _prepare_sqlite(connection, wait_s))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     patience = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_S}
-    engine = sa.create_engine(url, isolation_level="READ COMMITTED", connect_args=patience)
+    engine = sa.create_engine(url, isolation_level="READ COMMITTED", connect_args=patience, pool_pre_ping=True)
     event.listen(engine, "connect", _prepare_postgres)
     return engine
 
 
 def lock_wait_s(url: sa.URL) -> float:
-    """How long a writer waits for the lock of this database, in seconds."""
-    return float(str(url.query.get("timeout", LOCK_WAIT_S)))
+    """How long a writer waits for the lock of this database, in seconds.
+
+    Raises:
+        ConfigError: the URL says something else than a number.
+    """
+    given = url.query.get("timeout", LOCK_WAIT_S)
+    try:
+        return float(str(given))
+    except ValueError:
+        raise ConfigError(f"store: timeout={given} is no number of seconds; write sqlite:///FILE?timeout=10") from None
 
 
 def writing(connection: sa.Connection) -> sa.Connection:

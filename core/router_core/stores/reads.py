@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from router_core.stores.audit import Sums, counter_faults
 from router_core.stores.base import Row, Standing
 from router_core.stores.book import Counter, Key
-from router_core.stores.rows import read_row
+from router_core.stores.rows import read_row, storable
 from router_core.stores.schema import ATTEMPTS, BUDGETS, COUNTERS, DECISIONS, REQUESTS, RESERVATIONS, counter_key
 from router_core.stores.statements import CHUNK
 from router_core.types import Json
@@ -22,6 +22,8 @@ def standings(connection: sa.Connection, budget: str | None) -> list[Standing]:
     """Where something is spent or held, of one budget or of all."""
     found = COUNTERS.c
     query = sa.select(found.id, found.spent, found.held).where(sa.or_(found.spent != 0, found.held != 0))
+    if budget is not None:
+        query = query.where(found.budget == storable(budget))
     rows = [(counter_key(name), spent, held) for name, spent, held in connection.execute(query)]
     return [Standing(*key, spent, held) for key, spent, held in sorted(rows) if budget in {None, key.budget}]
 
@@ -60,31 +62,32 @@ def page(connection: sa.Connection, since_us: int | None, until_us: int | None, 
 
 def faults_of_budgets(connection: sa.Connection) -> list[str]:
     """What of the counters does not agree with their reservations, in words."""
-    held = RESERVATIONS.c.state == "held"
-    nothing = sa.literal(0, sa.BigInteger)
-    summed = (
+    of, nothing = RESERVATIONS.c, sa.literal_column("0", sa.BigInteger)
+    is_held = of.state == "held"
+    # Both tables below one another and summed up by counter: one statement sees one moment, whoever writes meanwhile,
+    # and a full join would take SQLite a time that grows with the square of the rows.
+    rows = sa.union_all(
         sa.select(
-            RESERVATIONS.c.counter,
-            sa.func.sum(sa.case((held, RESERVATIONS.c.amount), else_=nothing)).label("held"),
-            sa.func.sum(sa.case((held, nothing), else_=RESERVATIONS.c.spent)).label("spent"),
-        )
-        .group_by(RESERVATIONS.c.counter)
-        .subquery()
-    )
-    # One statement sees one moment, whoever writes meanwhile.
-    joined = sa.join(COUNTERS, summed, COUNTERS.c.id == summed.c.counter, full=True)
-    query = sa.select(
-        sa.func.coalesce(COUNTERS.c.id, summed.c.counter),
-        *(sa.func.coalesce(COUNTERS.c[name], 0) for name in ("spent", "held", "pruned")),
-        *(sa.func.coalesce(summed.c[name], 0) for name in ("held", "spent")),
-    ).select_from(joined)
+            COUNTERS.c.id,
+            *(COUNTERS.c[name] for name in ("spent", "held", "pruned")),
+            nothing.label("of_held"),
+            nothing.label("of_spent"),
+        ),
+        sa.select(
+            of.counter,
+            *(nothing for _ in range(3)),
+            sa.case((is_held, of.amount), else_=nothing),
+            sa.case((is_held, nothing), else_=sa.func.coalesce(of.spent, nothing)),
+        ),
+    ).subquery()
+    spent, held, pruned, of_held, of_spent = sums = [sa.func.sum(column) for column in list(rows.c)[1:]]
+    wrong = sa.or_(held != of_held, spent != pruned + of_spent)
     counters: dict[Key, Counter] = {}
-    sums: dict[Key, Sums] = {}
-    for name, *numbers in connection.execute(query):
-        spent, held_sum, pruned, of_held, of_spent = map(int, numbers)
-        counters[counter_key(name)] = Counter(spent, held_sum, pruned)
-        sums[counter_key(name)] = Sums(of_held, of_spent)
-    return list(counter_faults(counters, sums))
+    found: dict[Key, Sums] = {}
+    for name, *numbers in connection.execute(sa.select(rows.c.id, *sums).group_by(rows.c.id).having(wrong)):
+        key, whole = counter_key(name), [int(number) for number in numbers]
+        counters[key], found[key] = Counter(*whole[:3]), Sums(*whole[3:])
+    return list(counter_faults(counters, found))
 
 
 def faults_of_rows(connection: sa.Connection) -> Iterator[str]:

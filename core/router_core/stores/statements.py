@@ -145,14 +145,14 @@ class Statements:
 
     @cached_property
     def remove_empty_counters(self) -> str:
-        """Remove the counters in which nothing was ever booked, without those that somebody else is busy with."""
+        """Remove the counters that are at nought, without those that somebody else is busy with.
+
+        They say no more than a counter that is not there, and are made again where one is needed.
+        """
         found = COUNTERS.c
         empty = (
             sa.select(found.id)
-            .where(
-                *(column == sa.literal_column("0") for column in (found.spent, found.held, found.pruned)),
-                ~sa.exists().where(_HOLD.counter == found.id),
-            )
+            .where(*(column == sa.literal_column("0") for column in (found.spent, found.held, found.pruned)))
             .with_for_update(skip_locked=True)
         )
         return self._text(sa.delete(COUNTERS).where(found.id.in_(empty)))
