@@ -11,10 +11,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from router_core.effects import AskForMore, Await, CallModel, Flow, Host, Reserve, Resume, Tell, Timed, Voice
-from router_core.errors import AsyncInSyncCall, RouterError
-from router_core.events import Observer, Settled
-from router_core.ledger import Ledger, in_a_thread
+from router_core.effects import AskForMore, Await, CallModel, Flow, Host, Limits, Reserve, Resume, Tell, Timed, Voice
+from router_core.errors import AsyncInSyncCall, BudgetExceeded, RouterError
+from router_core.events import BudgetReached, Event, Observer, Settled
+from router_core.ledger import Ledger
 from router_core.records import Receipt
 from router_core.tab import Tab
 from router_core.tokens import BYTES_PER_TOKEN
@@ -22,11 +22,13 @@ from router_core.types import Failed, Reply
 
 P = TypeVar("P")
 C = TypeVar("C")
+R = TypeVar("R")
 
 
 class World(NamedTuple, Generic[P, C]):
     """What a driver needs for one request beside the flow. ``clock`` counts seconds from any start;
-    ``prefix_tokens`` is how much of a stream ``Voice.PREFIX`` holds back."""
+    ``prefix_tokens`` is how much of a stream ``Voice.PREFIX`` holds back. ``ask`` tells whether a request may go beyond
+    a budget that asks, where the ledger has no answer of its own."""
 
     host: Host[P, C]
     payload: P
@@ -34,6 +36,7 @@ class World(NamedTuple, Generic[P, C]):
     observers: tuple[Observer, ...] = ()
     prefix_tokens: int = 0
     ledger: Ledger | None = None
+    ask: Callable[[BudgetExceeded], bool] | None = None
 
 
 _NOTHING = Reply(text="")
@@ -145,11 +148,12 @@ class Account(Generic[P, C]):
             self._close_stream()
         self._flow.close()
         receipt = self._closed(error)
+        reached: tuple[BudgetReached, ...] = ()
         try:
             if self._world.ledger is not None:
-                self._world.ledger.settle(self._tab, receipt)
+                reached = self._world.ledger.settle(self._tab, receipt)
         finally:
-            self._tell_of(receipt)
+            self._tell_of(receipt, reached)
 
     def _closed(self, error: BaseException | None) -> Receipt:
         now = self._world.clock()
@@ -159,9 +163,11 @@ class Account(Generic[P, C]):
             error.receipt = receipt
         return receipt
 
-    def _tell_of(self, receipt: Receipt) -> None:
-        for observer in self._world.observers:
-            _forget(observer(Settled(receipt.request_id, receipt)))
+    def _tell_of(self, receipt: Receipt, reached: tuple[BudgetReached, ...]) -> None:
+        events: tuple[Event, ...] = (*reached, Settled(receipt.request_id, receipt))
+        for event in events:
+            for observer in self._world.observers:
+                _forget(observer(event))
 
     async def __aenter__(self) -> Self:
         return self.__enter__()
@@ -172,11 +178,12 @@ class Account(Generic[P, C]):
         finally:
             self._flow.close()
             receipt = self._closed(error)
+            reached: tuple[BudgetReached, ...] = ()
             try:
                 if self._world.ledger is not None:
-                    await in_a_thread(self._world.ledger.settle, self._tab, receipt)
+                    reached = await _in_a_thread(self._world.ledger.settle, self._tab, receipt)
             finally:
-                self._tell_of(receipt)
+                self._tell_of(receipt, reached)
 
     # Calls in one piece.
 
@@ -202,16 +209,23 @@ class Account(Generic[P, C]):
 
     # The small effects.
 
-    def hold(self, effect: Reserve | AskForMore) -> Any:
+    def hold(self, effect: Limits | Reserve | AskForMore) -> Any:
         """Perform an effect that is about budgets."""
         ledger = self._ledger()
+        if isinstance(effect, Limits):
+            return ledger.limits(anew=effect.anew)
         if isinstance(effect, Reserve):
-            return ledger.reserve(self._tab, effect.plan, allowed=effect.allowed)
-        return ledger.ask(effect.shortfalls, self._tab.held_at)
+            return ledger.reserve(self._tab, effect.plan, effect.budgets, allowed=effect.allowed)
+        ask = ledger.ask or self._world.ask
+        return ask is not None and ask(effect.exceeded)
 
-    async def ahold(self, effect: Reserve | AskForMore) -> Any:
+    async def ahold(self, effect: Limits | Reserve | AskForMore) -> Any:
         """Perform an effect that is about budgets, without blocking the event loop."""
-        return await in_a_thread(self.hold, effect)
+        if isinstance(effect, Limits) and not effect.anew:
+            known = self._ledger().known_limits()
+            if known is not None:
+                return known
+        return await _in_a_thread(self.hold, effect)
 
     def _ledger(self) -> Ledger:
         if self._world.ledger is None:
@@ -323,6 +337,12 @@ class Account(Generic[P, C]):
         if close is not None:
             with _Guard(self._world.host):
                 close()
+
+
+async def _in_a_thread(work: Callable[..., R], *args: Any) -> R:
+    from router_core.threads import in_a_thread
+
+    return await in_a_thread(work, *args)
 
 
 def _forget(awaitable: object) -> None:

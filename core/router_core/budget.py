@@ -8,17 +8,17 @@ the provider, and the longest answer that the model may give.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from router_core.errors import ConfigError
 from router_core.prices import PriceBook
-from router_core.records import Attempt, Charge, Scope, Unit
+from router_core.records import Attempt, Charge, Scope
 from router_core.tokens import expected_input_tokens
-from router_core.types import NANO, Model, RequestView, Usage
+from router_core.types import NANO, Json, Model, RequestView, Unit, Usage
 
 Period: TypeAlias = Literal["call", "day", "week", "month", "total"]
 OnExceeded: TypeAlias = Literal["stop", "degrade", "ask"]
@@ -33,6 +33,14 @@ UNBOUNDED_OUTPUT = 4_096
 then the limit of the call: a hold must be a bound."""
 
 
+class TopUp(NamedTuple):
+    """So much more, in nano-dollars or tokens, for one purse of a budget: the key of its scope and its period."""
+
+    key: str
+    window: str
+    units: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
     """A spending limit. Several may apply to a request; all must hold.
@@ -43,6 +51,8 @@ class Budget:
     on_exceeded: "stop" raises ``BudgetExceeded``, "degrade" goes on with the cheapest model that fits, "ask" asks the
     ledger's ``ask`` function.
     timezone: IANA name in which periods begin. month_start: day of the month, 1 to 28.
+    thresholds: percentages of the limit that are told when they are reached (``events.BudgetReached``).
+    top_ups: what single purses have beside the limit.
 
     Raises:
         ConfigError: a field is wrong; names it, the value and the remedy.
@@ -56,6 +66,10 @@ class Budget:
     on_exceeded: OnExceeded = "stop"
     timezone: str = "UTC"
     month_start: int = 1
+    thresholds: Sequence[int] = (50, 80, 100)
+    top_ups: tuple[TopUp, ...] = ()
+    limit: int = field(init=False, repr=False, compare=False)
+    """The limit in whole units: nano-dollars or tokens."""
 
     def __post_init__(self) -> None:
         where = f"budgets.{self.name}"
@@ -63,8 +77,12 @@ class Budget:
             raise ConfigError("budgets: a budget has no name; give it one")
         if (self.limit_usd is None) == (self.limit_tokens is None):
             raise ConfigError(f"{where}: give either limit_usd or limit_tokens")
+        object.__setattr__(self, "limit", self._limit())
         if self.limit < 0:
             raise ConfigError(f"{where}: the limit is below 0; give 0 or more")
+        object.__setattr__(self, "thresholds", tuple(self.thresholds))
+        if any(type(percent) is not int or percent <= 0 for percent in self.thresholds):
+            raise ConfigError(f"{where}.thresholds: {self.thresholds} are not percentages; give whole numbers above 0")
         if self.per not in _PERIODS:
             raise ConfigError(f"{where}.per: {self.per!r} is no period; use {', '.join(_PERIODS)}")
         if self.on_exceeded not in _MODES:
@@ -83,9 +101,48 @@ class Budget:
         """What is counted."""
         return "tokens" if self.limit_usd is None else "nano"
 
-    @property
-    def limit(self) -> int:
-        """The limit in whole units: nano-dollars or tokens."""
+    def limit_of(self, key: str, window: str) -> int:
+        """The limit of one purse, with what it was topped up by."""
+        return self.limit + sum(extra.units for extra in self.top_ups if (extra.key, extra.window) == (key, window))
+
+    def topped_up(self, key: str, window: str, units: int) -> Budget:
+        """The same budget with so much more for one purse.
+
+        Raises:
+            ConfigError: that is not more.
+        """
+        if units <= 0:
+            raise ConfigError(f"budgets.{self.name}: {units} is no top-up; give an amount above 0")
+        return replace(self, top_ups=(*self.top_ups, TopUp(key, window, units)))
+
+    def definition(self) -> dict[str, Json]:
+        """What stores keep of the budget: JSON values, all but its name and what is as usual."""
+        given: dict[str, Any] = {
+            each.name: getattr(self, each.name)
+            for each in fields(self)
+            if each.init and each.name != "name" and getattr(self, each.name) != each.default
+        }
+        if self.limit_usd is not None:
+            given["limit_usd"] = f"{Decimal(str(self.limit_usd)):f}"
+        if self.top_ups:
+            given["top_ups"] = [list(extra) for extra in self.top_ups]
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+
+    @classmethod
+    def from_definition(cls, name: str, definition: Mapping[str, Any]) -> Self:
+        """The budget that ``definition`` made.
+
+        Raises:
+            ConfigError: it is none, or a newer router-core has made it.
+        """
+        given = dict(definition)
+        unknown = given.keys() - {each.name for each in fields(cls) if each.init}
+        if unknown:
+            raise ConfigError(f"budgets.{name}: {sorted(unknown)} are unknown here; set the budget anew")
+        given["top_ups"] = tuple(TopUp(*extra) for extra in given.get("top_ups", ()))
+        return cls(**{**given, "name": name})
+
+    def _limit(self) -> int:
         if self.limit_tokens is not None:
             return self.limit_tokens
         try:
@@ -145,6 +202,26 @@ class Budget:
             ) from None
 
 
+def overlaid(given: Iterable[Budget], saved: Mapping[str, Mapping[str, Any]]) -> tuple[Budget, ...]:
+    """The budgets that hold: those that an application gives, with what a store's definitions of the same name say
+    instead; and those that only the store has. What the store keeps of a budget that is gone changes nothing.
+
+    Raises:
+        ConfigError: a definition is wrong.
+    """
+    known = {budget.name: budget.definition() for budget in given}
+    for name, definition in saved.items():
+        before = known.get(name, {})
+        if _LIMITS.intersection(definition):
+            before = {field: value for field, value in before.items() if field not in _LIMITS}
+        if _LIMITS.intersection((*before, *definition)):
+            known[name] = {**before, **definition}
+    return tuple(Budget.from_definition(name, definition) for name, definition in known.items())
+
+
+_LIMITS = frozenset({"limit_usd", "limit_tokens"})
+
+
 class PlannedCall(NamedTuple):
     """One call that a request may make, at its worst. Nano-dollars are None where the price is unknown.
 
@@ -192,7 +269,7 @@ def charges_of(
         amount, floor = _amounts(budget, calls)
         window = budget.window(now, request_id)
         charges += [
-            Charge(budget.name, key, window, budget.unit, budget.limit, amount, min(floor, amount))
+            Charge(budget.name, key, window, budget.unit, budget.limit_of(key, window), amount, min(floor, amount))
             for key in budget.keys(request)
         ]
     return tuple(charges)

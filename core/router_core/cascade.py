@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from typing import Any
 
-from router_core.budget import Budget
 from router_core.constraints import Outlook, feasible, quality_objection
 from router_core.effects import Await, CallModel, Flow, Resume, Tell, Timed, Voice
 from router_core.errors import AllAttemptsFailed, AnswersRejected, ConfigError, NoFeasibleModel, StreamBroken
@@ -39,13 +38,14 @@ from router_core.verifiers.base import Verifier
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What all requests of a router share: the registry, the policy, the verifiers in their order, the outlook."""
+    """What all requests of a router share: the registry, the policy, the verifiers in their order, the outlook, and
+    whether a ledger may have budgets."""
 
     registry: Registry
     policy: Policy
     verifiers: tuple[Verifier, ...]
     outlook: Outlook
-    budgets: tuple[Budget, ...] = ()
+    ledger: bool = False
 
     def with_verifiers(self, *verifiers: Verifier) -> Rules:
         """The same rules with other verifiers."""
@@ -55,7 +55,7 @@ class Rules:
     def purse(self) -> Purse:
         """What holding money needs to know."""
         settings = self.outlook.settings
-        return Purse(self.budgets, self.registry.by_name, settings.retries, settings.max_attempts)
+        return Purse(self.registry.by_name, settings.retries, settings.max_attempts)
 
     def identity(self, constraints: Constraints) -> dict[str, Any]:
         """What decides about an answer, as part of a cache key: the same in every process."""
@@ -91,7 +91,7 @@ def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool
         ConfigError for a policy's impossible choice; whatever a user's own policy or verifier raises.
     """
     decision = yield from decide(rules, tab)
-    decision = tab.decision = (yield from held(rules.purse, tab, decision)) if rules.budgets else decision
+    decision = tab.decision = (yield from held(rules.purse, tab, decision)) if rules.ledger else decision
     if observed:
         yield from Tell(Decided(tab.request_id, decision))
     ask = _Ask(rules, tab, decision, mode, observed=observed)

@@ -11,7 +11,7 @@ from contextlib import aclosing
 from typing import Any, TypeVar, assert_never, cast
 
 from router_core.account import Account, World
-from router_core.effects import AskForMore, Await, CallModel, Flow, Reserve, Resume, Tell, Voice
+from router_core.effects import AskForMore, Await, CallModel, Flow, Limits, Reserve, Resume, Tell, Voice
 from router_core.tab import Tab
 from router_core.types import Reply
 
@@ -34,7 +34,7 @@ def run(flow: Flow[R], tab: Tab, world: World[P, C]) -> R:
             match effect:
                 case CallModel():
                     result = account.call(effect)
-                case Reserve() | AskForMore():
+                case Limits() | Reserve() | AskForMore():
                     result = account.hold(effect)
                 case Tell() | Await():
                     result = account.perform(effect)
@@ -56,7 +56,7 @@ async def arun(flow: Flow[R], tab: Tab, world: World[P, C]) -> R:
             match effect:
                 case CallModel():
                     result = await account.acall(effect)
-                case Reserve() | AskForMore():
+                case Limits() | Reserve() | AskForMore():
                     result = await account.ahold(effect)
                 case Tell() | Await():
                     result = await account.aperform(effect)
@@ -82,7 +82,7 @@ def stream(flow: Flow[Reply], tab: Tab, world: World[P, C]) -> Generator[C]:
                 case CallModel() | Resume():
                     yield from account.speak(effect)
                     result = account.timed
-                case Reserve() | AskForMore():
+                case Limits() | Reserve() | AskForMore():
                     result = account.hold(effect)
                 case Tell() | Await():
                     result = account.perform(effect)
@@ -109,7 +109,7 @@ async def astream(flow: Flow[Reply], tab: Tab, world: World[P, C]) -> AsyncGener
                         async for chunk in chunks:
                             yield chunk
                     result = account.timed
-                case Reserve() | AskForMore():
+                case Limits() | Reserve() | AskForMore():
                     result = await account.ahold(effect)
                 case Tell() | Await():
                     result = await account.aperform(effect)

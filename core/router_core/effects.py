@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from router_core.budget import Budget, PlannedCall
+from router_core.records import Shortfall
+
 if TYPE_CHECKING:
-    from router_core.budget import PlannedCall
+    from router_core.errors import BudgetExceeded
     from router_core.events import Event
-    from router_core.records import Shortfall
     from router_core.types import Failed, Model, Reply
 
 R = TypeVar("R")
@@ -76,11 +78,21 @@ class Resume(_Effect[Timed]):
 
 
 @dataclass(frozen=True, slots=True)
-class Reserve(_Effect["tuple[Shortfall, ...]"]):
-    """Hold the worst case of these calls of all budgets, or of none. The result tells the purses that cannot bear it;
-    it is empty if all is held. ``allowed`` says that budgets which ask may go beyond their limit."""
+class Limits(_Effect[tuple[Budget, ...]]):
+    """The budgets that hold. The store is opened for it: one that cannot be used is met before any model.
+
+    What others changed in the store a moment ago is known for sure if they are read ``anew``."""
+
+    anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve(_Effect[tuple[Shortfall, ...]]):
+    """Hold the worst case of these calls of all these budgets, or of none. The result tells the purses that cannot bear
+    it; it is empty if all is held. ``allowed`` says that budgets which ask may go beyond their limit."""
 
     plan: tuple[PlannedCall, ...]
+    budgets: tuple[Budget, ...]
     allowed: bool = False
 
 
@@ -88,7 +100,7 @@ class Reserve(_Effect["tuple[Shortfall, ...]"]):
 class AskForMore(_Effect[bool]):
     """Ask whoever watches over the budgets whether the request may go on all the same."""
 
-    shortfalls: tuple[Shortfall, ...]
+    exceeded: BudgetExceeded
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +118,7 @@ class Await(_Effect[Any]):
     what: str
 
 
-Effect: TypeAlias = CallModel | Resume | Reserve | AskForMore | Tell | Await
+Effect: TypeAlias = CallModel | Resume | Limits | Reserve | AskForMore | Tell | Await
 Flow: TypeAlias = Generator[Effect, Any, R]
 
 

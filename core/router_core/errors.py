@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from router_core.types import to_usd
+from router_core.types import in_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,12 +81,12 @@ def _told(shortfall: Shortfall, reset: datetime | None) -> str:
     charge = shortfall.charge
     whose = f" of {charge.key!r}" if charge.key else ""
 
-    def amount(units: int) -> str:
-        return f"{units} tokens" if charge.unit == "tokens" else f"${to_usd(units):f}"
+    def told(units: int) -> str:
+        return in_words(charge.unit, units)
 
     return (
-        f"{charge.budget}{whose} ({charge.window}): limit {amount(charge.limit)}, spent {amount(shortfall.spent)}, "
-        f"held {amount(shortfall.held)}, needed up to {amount(charge.amount)}; "
+        f"{charge.budget}{whose} ({charge.window}): limit {told(charge.limit)}, spent {told(shortfall.spent)}, "
+        f"held {told(shortfall.held)}, needed up to {told(charge.amount)}; "
         + ("never resets" if reset is None else f"resets {reset.isoformat()}")
     )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from router_core.records import Attempt, Decision, Receipt
-from router_core.types import FailureKind, Verdict
+from router_core.types import FailureKind, Unit, Verdict, in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +63,42 @@ class Settled:
     receipt: Receipt
 
 
-Event: TypeAlias = Decided | Called | Accepted | Escalated | FellBack | Settled
+@dataclass(frozen=True, slots=True)
+class BudgetReached:
+    """What a request spent has taken a budget across a threshold. Told once for each threshold and period, right before
+    the ``Settled`` of that request, and synchronously like it.
+
+    ``percent`` is the threshold; ``key`` whose purse it is ("" for all), ``window`` the period; ``limit``, ``spent``
+    and ``held`` are nano-dollars or tokens, as ``unit`` says.
+    """
+
+    request_id: str
+    budget: str
+    key: str
+    window: str
+    percent: int
+    unit: Unit
+    limit: int
+    spent: int
+    held: int
+
+    def __str__(self) -> str:
+        whose = f" of {self.key!r}" if self.key else ""
+        return (
+            f"the budget {self.budget!r}{whose} ({self.window}) has reached {self.percent} %: "
+            f"{in_words(self.unit, self.spent)} of {in_words(self.unit, self.limit)} spent"
+        )
+
+
+Event: TypeAlias = Decided | Called | Accepted | Escalated | FellBack | BudgetReached | Settled
 
 
 class Observer(Protocol):
     """Told of every event in order. May be a plain function; an async one works with async calls only.
 
     An exception that it raises ends the request: an observer that must not disturb has to catch its own.
-    ``Settled`` is told after the fact and synchronously; an async observer does not receive it.
+    ``BudgetReached`` and ``Settled`` are told after the fact and synchronously; an async observer does not receive
+    them.
     """
 
     def __call__(self, event: Event, /) -> Awaitable[None] | None:

@@ -7,16 +7,10 @@ what is left if that leaves room for an ordinary one; else the budget's own sett
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from router_core.budget import (
-    Budget,
-    OnExceeded,
-    PlannedCall,
-    charges_of,
-    plan_call,
-)
-from router_core.effects import AskForMore, Flow, Reserve
+from router_core.budget import Budget, OnExceeded, PlannedCall, charges_of, plan_call
+from router_core.effects import AskForMore, Flow, Limits, Reserve
 from router_core.errors import BudgetExceeded
 from router_core.records import Decision, Reason, Shortfall
 from router_core.tab import Tab
@@ -33,12 +27,12 @@ _STRICTEST: Sequence[OnExceeded] = ("stop", "ask", "degrade")
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """What holding needs to know of a router: its budgets and models, and how many calls a request may make."""
+    """What holding needs to know of a router: its models, and how many calls a request may make; and the budgets."""
 
-    budgets: tuple[Budget, ...]
     models: Mapping[str, Model]
     retries: int
     max_attempts: int | None
+    budgets: tuple[Budget, ...] = ()
 
 
 def held(purse: Purse, tab: Tab, decision: Decision) -> Flow[Decision]:
@@ -47,13 +41,20 @@ def held(purse: Purse, tab: Tab, decision: Decision) -> Flow[Decision]:
     Raises:
         BudgetExceeded: it does not fit.
     """
+    purse = replace(purse, budgets=(yield from Limits()))
+    if not purse.budgets:
+        return decision
     plan = _plan(purse, tab, (*decision.ladder, *decision.fallbacks))
-    shortfalls = yield from _reserve(purse, tab, plan, least=tab.outlook.settings.expected_output_tokens)
+    least = tab.outlook.settings.expected_output_tokens
+    shortfalls = yield from _reserve(purse, tab, plan, least=least)
+    if shortfalls and (budgets := (yield from Limits(anew=True))) != purse.budgets:
+        purse = replace(purse, budgets=budgets)
+        shortfalls = yield from _reserve(purse, tab, plan, least=least)
     if not shortfalls:
         return decision
     mode = _mode(purse, shortfalls)
-    if mode == "ask" and (yield from AskForMore(shortfalls)):
-        shortfalls = yield from Reserve(plan, allowed=True)
+    if mode == "ask" and (yield from AskForMore(_exceeded(purse, tab, shortfalls))):
+        shortfalls = yield from Reserve(plan, purse.budgets, allowed=True)
         if not shortfalls:
             tab.caps = _caps(plan)
             return decision
@@ -63,22 +64,26 @@ def held(purse: Purse, tab: Tab, decision: Decision) -> Flow[Decision]:
             shortfalls = yield from _reserve(purse, tab, plan, least=LEAST_OUTPUT)
             if not shortfalls:
                 return decision._replace(ladder=ladder, fallbacks=(), reason=Reason.BUDGET)
-    resets = {budget.name: budget for budget in purse.budgets}
-    raise BudgetExceeded(shortfalls, [resets[s.charge.budget].resets_at(tab.held_at) for s in shortfalls])
+    raise _exceeded(purse, tab, shortfalls)
+
+
+def _exceeded(purse: Purse, tab: Tab, shortfalls: Sequence[Shortfall]) -> BudgetExceeded:
+    budgets = {budget.name: budget for budget in purse.budgets}
+    return BudgetExceeded(shortfalls, [budgets[s.charge.budget].resets_at(tab.held_at) for s in shortfalls])
 
 
 def _reserve(purse: Purse, tab: Tab, plan: tuple[PlannedCall, ...], *, least: int) -> Flow[tuple[Shortfall, ...]]:
     """Hold the plan, if need be with answers limited to what is left, but to no fewer than ``least`` tokens."""
-    shortfalls = yield from Reserve(plan)
+    shortfalls = yield from Reserve(plan, purse.budgets)
     for _ in range(_TRIES):
         most = _most(purse, tab, plan, shortfalls, least) if shortfalls else None
         if most is None:
             break
         limited = tuple(plan_call(call.model, tab.request, tab.outlook.prices, most) for call in plan)
-        shortfalls = yield from Reserve(limited)
+        shortfalls = yield from Reserve(limited, purse.budgets)
         if not shortfalls:
             plan = limited
-    if not shortfalls:
+    if not shortfalls and tab.charges:
         tab.caps = _caps(plan)
     return shortfalls
 

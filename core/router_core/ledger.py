@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import logging
 import math
@@ -12,19 +11,19 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
-from router_core.budget import Budget, PlannedCall, charges_of, spent_of
+from router_core.budget import Budget, PlannedCall, charges_of, overlaid, spent_of
 from router_core.errors import BudgetExceeded, ConfigError, StoreError
+from router_core.events import BudgetReached
 from router_core.tab import Tab
 
 if TYPE_CHECKING:
-    from router_core.records import Receipt, Shortfall
-    from router_core.stores.base import LedgerEntry, Store
-
-T = TypeVar("T")
+    from router_core.leases import Leases
+    from router_core.records import Attempt, Receipt, Shortfall
+    from router_core.stores.base import LedgerEntry, Movement, Store
 
 StoreText = Literal["off", "hash", "full"]
 OnStoreError = Literal["stop", "warn"]
@@ -33,8 +32,10 @@ _BEYOND = 2**62
 """A limit that nothing reaches: what a budget that was asked for more is held against."""
 
 _LEASE_S = 60.0
-_RENEWALS = 3
-"""How often a lease is renewed in the time that it lasts."""
+
+_FRESH_S = 5.0
+"""How long the definitions of budgets, once read, hold: what others set is known after so many seconds, or when a
+request does not fit. So long too is a store that cannot be opened let alone, where the router goes on without it."""
 
 log = logging.getLogger(__name__)
 
@@ -48,22 +49,25 @@ class Ledger:
         ledger = Ledger("sqlite:///router.db", budgets=[Budget(name="daily", limit_usd="5", per="day")])
         router = Router([...], ledger=ledger)
 
-    The store is opened by the first request. A receipt is durable before its call returns.
+    The store is opened by the first request, before a model is called. A receipt is durable before its call returns.
+    What the store says of a budget (``llm-router budget set``) holds instead of what is given here under its name.
 
     Args:
         store: a store or its URL: "sqlite:///router.db", "postgresql+psycopg://...", "memory://".
         budgets: the limits; all that apply to a request must hold.
-        store_text: what is kept of prompts and answers: nothing, a SHA-256 of each, or the texts.
+        store_text: what is kept of prompts and answers: nothing, a SHA-256 of each, or the texts. Only with the texts
+            are kept what a verifier says of an answer and what a failed call says, beyond the reason code.
         redact: applied to a text before it is kept; with it, "full" keeps what it returns.
         on_store_error: "stop" raises ``StoreError`` before a model is called; "warn" goes on without the store, logs,
-            and counts what was lost in ``lost``.
+            and counts the receipts that were lost in ``lost``.
         ask: what a budget asks that is exceeded and set to "ask": given the ``BudgetExceeded``, it tells whether to go
             on.
+        alert: told when a budget reaches one of its thresholds, which is logged in any case.
         lease_s: seconds after which the holds of a process that is gone count as spent at their floor.
 
     Raises:
         ConfigError: two budgets have one name, a mode is unknown, the lease is no time, or (by the first request) the
-            URL is none.
+            URL is none or a definition in the store is wrong.
     """
 
     def __init__(
@@ -75,31 +79,37 @@ class Ledger:
         redact: Callable[[str], str] | None = None,
         on_store_error: OnStoreError = "stop",
         ask: Callable[[BudgetExceeded], bool] | None = None,
+        alert: Callable[[BudgetReached], object] | None = None,
         lease_s: float = _LEASE_S,
     ) -> None:
-        self.budgets = tuple(budgets)
-        self._by_name = {budget.name: budget for budget in self.budgets}
-        if len(self._by_name) < len(self.budgets):
-            raise ConfigError(f"budgets: {[budget.name for budget in self.budgets]} are not all different; rename one")
+        self.given = tuple(budgets)
+        if len({budget.name for budget in self.given}) < len(self.given):
+            raise ConfigError(f"budgets: {[budget.name for budget in self.given]} are not all different; rename one")
         if store_text not in {"off", "hash", "full"}:
             raise ConfigError(f"store_text: {store_text!r} is unknown; use off, hash or full")
         if on_store_error not in {"stop", "warn"}:
             raise ConfigError(f"on_store_error: {on_store_error!r} is unknown; use stop or warn")
         if not 0 < lease_s < math.inf:
             raise ConfigError(f"lease_s: {lease_s!r} is no lease; give seconds above 0")
-        self._given = store
+        self.url = store if isinstance(store, str) else None
+        self.ask = ask
+        self.lost = 0
+        self._given_store = store
         self._lease_s = lease_s
         self._text = store_text
         self._redact = redact
         self._warns = on_store_error == "warn"
-        self._ask = ask
+        self._alert = alert
         self._lock = threading.Lock()
         self._opened: Store | None = None
-        self._leases: _Leases | None = None
-        self.lost = 0
+        self._unusable: tuple[StoreError, float] | None = None
+        self._leases: Leases | None = None
+        # The budgets that hold, and until when they need not be read again.
+        self._limits: tuple[tuple[Budget, ...], float] = (self.given, -math.inf)
 
     def __repr__(self) -> str:
-        return f"Ledger(budgets={[budget.name for budget in self.budgets]})"
+        lost = f", lost={self.lost}" if self.lost else ""
+        return f"Ledger(budgets={[budget.name for budget in self.budgets]}{lost})"
 
     @property
     def store(self) -> Store:
@@ -107,12 +117,47 @@ class Ledger:
         from router_core.stores import open_store
 
         with self._lock:
-            if self._opened is None:
-                self._opened = open_store(self._given) if isinstance(self._given, str) else self._given
-                self._opened.reclaim(time.time())
-            return self._opened
+            if self._opened is not None:
+                return self._opened
+            if self._warns and self._unusable is not None and time.monotonic() < self._unusable[1]:
+                raise self._unusable[0]
+            given = self._given_store
+            try:
+                opened = open_store(given) if isinstance(given, str) else given
+                opened.reclaim(time.time())
+            except StoreError as error:
+                self._unusable = (error, time.monotonic() + _FRESH_S)
+                raise
+            self._opened = opened
+            return opened
 
-    def reserve(self, tab: Tab, plan: Sequence[PlannedCall], *, allowed: bool = False) -> tuple[Shortfall, ...]:
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """The budgets that hold, as they were last read."""
+        return self._limits[0]
+
+    def known_limits(self) -> tuple[Budget, ...] | None:
+        """The budgets that hold, or None where the store has to be asked."""
+        budgets, until = self._limits
+        return budgets if time.monotonic() < until else None
+
+    def limits(self, *, anew: bool = False) -> tuple[Budget, ...]:
+        """The budgets that hold: those given, and what the store says instead and beside.
+
+        Raises:
+            StoreError: the store cannot be used. ConfigError: a definition is wrong.
+        """
+        known = None if anew else self.known_limits()
+        if known is not None:
+            return known
+        with self._guarded("read what budgets are set"):
+            saved = self.store.budgets()
+            self._limits = (overlaid(self.given, saved), time.monotonic() + _FRESH_S)
+        return self.budgets
+
+    def reserve(
+        self, tab: Tab, plan: Sequence[PlannedCall], budgets: tuple[Budget, ...], *, allowed: bool = False
+    ) -> tuple[Shortfall, ...]:
         """Hold the worst case of a plan; the purses that cannot bear it, or nothing if all is held.
 
         Raises:
@@ -120,33 +165,25 @@ class Ledger:
         """
         tab.held_at = time.time()
         try:
-            charges = charges_of(self.budgets, tab.request, plan, tab.held_at, tab.request_id)
+            charges = charges_of(budgets, tab.request, plan, tab.held_at, tab.request_id)
         except ValueError as error:
             raise ConfigError(str(error)) from None
         if allowed:
-            charges = tuple(
-                charge._replace(limit=_BEYOND) if self._by_name[charge.budget].on_exceeded == "ask" else charge
-                for charge in charges
-            )
+            asks = {budget.name for budget in budgets if budget.on_exceeded == "ask"}
+            charges = tuple(c._replace(limit=_BEYOND) if c.budget in asks else c for c in charges)
         shortfalls: tuple[Shortfall, ...] = ()
         if charges:
             with self._guarded("hold money for a request"):
                 expires = tab.held_at + self._lease_s
-                shortfalls = self.store.reserve(tab.request_id, charges, owner=_OWNER, expires=expires)
+                shortfalls = self.store.reserve(tab.request_id, charges, owner=_owner(), expires=expires)
                 if not shortfalls:
-                    tab.charges = charges
+                    tab.budgets, tab.charges = budgets, charges
                     self._keeper().add(tab.request_id)
         return shortfalls
 
-    def ask(self, shortfalls: Sequence[Shortfall], now: float) -> bool:
-        """Whether a request may go on beyond the limit."""
-        if self._ask is None:
-            return False
-        resets = [self._by_name[shortfall.charge.budget].resets_at(now) for shortfall in shortfalls]
-        return self._ask(BudgetExceeded(shortfalls, resets))
-
-    def settle(self, tab: Tab, receipt: Receipt) -> None:
-        """Write the receipt, and turn what is held for the request into what it spent. Durable when it returns.
+    def settle(self, tab: Tab, receipt: Receipt) -> tuple[BudgetReached, ...]:
+        """Write the receipt, and turn what is held for the request into what it spent. Durable when it returns. Tells
+        what thresholds of budgets that has reached.
 
         Raises:
             StoreError: the store cannot be used.
@@ -154,12 +191,19 @@ class Ledger:
         if self._leases is not None:
             self._leases.remove(tab.request_id)
         entry = self._entry(tab, receipt)
-        with self._guarded("write a receipt"):
+        moved: tuple[Movement, ...] = ()
+        with self._guarded("write a receipt", lost=1):
             if tab.charges:
-                spent = spent_of(self._by_name, tab.charges, receipt.attempts)
-                self.store.settle(tab.request_id, spent, entry)
+                budgets = {budget.name: budget for budget in tab.budgets}
+                moved = self.store.settle(tab.request_id, spent_of(budgets, tab.charges, receipt.attempts), entry)
             else:
                 self.store.record(entry)
+        reached = tuple(_reached(tab, moved)) if moved else ()
+        for each in reached:
+            log.warning("%s", each)
+            if self._alert is not None:
+                self._alert(each)
+        return reached
 
     def close(self) -> None:
         """Close the store. A later request opens it again."""
@@ -169,10 +213,15 @@ class Ledger:
             if self._opened is not None:
                 self._opened.close()
             self._leases = self._opened = None
+            self._limits = (self.budgets, -math.inf)
 
     def _entry(self, tab: Tab, receipt: Receipt) -> LedgerEntry:
         from router_core.stores.base import LedgerEntry
 
+        if self._text != "full":
+            receipt = receipt._replace(attempts=tuple(map(_without_words, receipt.attempts)))
+        elif self._redact is not None:
+            receipt = receipt._replace(attempts=tuple(_redacted(each, self._redact) for each in receipt.attempts))
         decision = tab.decision
         strongest = tab.outlook.strongest
         start = next((c for c in decision.candidates if c.model.name == decision.start), None) if decision else None
@@ -194,7 +243,7 @@ class Ledger:
         return text if self._text == "full" else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()
 
     @contextmanager
-    def _guarded(self, what: str) -> Iterator[None]:
+    def _guarded(self, what: str, *, lost: int = 0) -> Iterator[None]:
         """Let a failing store stop the request, or count and log what is lost."""
         try:
             yield
@@ -202,71 +251,62 @@ class Ledger:
             if not self._warns:
                 raise
             with self._lock:
-                self.lost += 1
-            log.warning("could not %s: %s", what, error)
+                self.lost += lost
+                total = self.lost
+            log.warning("could not %s (%d receipts lost so far): %s", what, total, error)
 
-    def _keeper(self) -> _Leases:
+    def _keeper(self) -> Leases:
+        from router_core.leases import Leases
+
         with self._lock:
             if self._leases is None:
-                self._leases = _Leases(weakref.ref(self), self._lease_s)
+                ledger = weakref.ref(self)
+
+                def store() -> Store | None:
+                    found = ledger()
+                    return None if found is None else found.store
+
+                self._leases = Leases(store, self._lease_s)
             return self._leases
 
 
-_THREADS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="router-ledger")
-"""Where async drivers wait for a store. Many, for waiting is all they do: the store writes for all of them at once."""
+def _reached(tab: Tab, moved: Sequence[Movement]) -> Iterator[BudgetReached]:
+    """The thresholds that what was spent has gone past."""
+    budgets = {budget.name: budget for budget in tab.budgets}
+    for standing, before in moved:
+        budget = budgets.get(standing.budget)
+        limit = budget.limit_of(standing.key, standing.window) if budget is not None else 0
+        for percent in sorted(budget.thresholds) if budget is not None and limit else ():
+            if before * 100 < limit * percent <= standing.spent * 100:
+                yield BudgetReached(
+                    request_id=tab.request_id,
+                    budget=standing.budget,
+                    key=standing.key,
+                    window=standing.window,
+                    percent=percent,
+                    unit=standing.unit,
+                    limit=limit,
+                    spent=standing.spent,
+                    held=standing.held,
+                )
 
 
-async def in_a_thread(work: Callable[..., T], *args: Any) -> T:
-    """Do blocking work in a thread and wait until it is done, whoever cancels meanwhile: what was spent is booked."""
-    doing = asyncio.get_running_loop().run_in_executor(_THREADS, work, *args)
-    cancelled: asyncio.CancelledError | None = None
-    while not doing.done():
-        try:
-            await asyncio.shield(doing)
-        except asyncio.CancelledError as error:
-            cancelled = error
-    if cancelled is not None:
-        raise cancelled
-    return doing.result()
+def _without_words(attempt: Attempt) -> Attempt:
+    """The attempt without what may quote a prompt or an answer."""
+    verdict = attempt.verdict
+    if not attempt.error and (verdict is None or not verdict.detail):
+        return attempt
+    error = attempt.error.partition(":")[0] if attempt.error else None
+    return attempt._replace(verdict=verdict and replace(verdict, detail=""), error=error)
 
 
-_OWNER = f"{socket.gethostname()}:{os.getpid()}"
-"""Who holds: for people who look at the reservations. What counts is the lease."""
+def _redacted(attempt: Attempt, redact: Callable[[str], str]) -> Attempt:
+    verdict = attempt.verdict
+    if verdict is not None and verdict.detail:
+        verdict = replace(verdict, detail=redact(verdict.detail))
+    return attempt._replace(verdict=verdict, error=attempt.error and redact(attempt.error))
 
 
-class _Leases:
-    """Renews what is held for the requests under way, from a thread of its own, and reclaims what dead owners held."""
-
-    def __init__(self, ledger: weakref.ref[Ledger], lease_s: float) -> None:
-        self._ledger = ledger
-        self._lease_s = lease_s
-        self._lock = threading.Lock()
-        self._running: set[str] = set()
-        self._stopped = threading.Event()
-        threading.Thread(target=self._run, name="router-leases", daemon=True).start()
-
-    def add(self, request_id: str) -> None:
-        with self._lock:
-            self._running.add(request_id)
-
-    def remove(self, request_id: str) -> None:
-        with self._lock:
-            self._running.discard(request_id)
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def _run(self) -> None:
-        while not self._stopped.wait(self._lease_s / _RENEWALS):
-            ledger = self._ledger()
-            if ledger is None:
-                return
-            with self._lock:
-                running = list(self._running)
-            try:
-                now = time.time()
-                if running:
-                    ledger.store.renew(running, expires=now + self._lease_s)
-                ledger.store.reclaim(now)
-            except StoreError as error:
-                log.warning("could not renew what is held for %d requests: %s", len(running), error)
+def _owner() -> str:
+    """Who holds: for people who look at the reservations. What counts is the lease."""
+    return f"{socket.gethostname()}:{os.getpid()}"

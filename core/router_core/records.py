@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from router_core.types import FailureKind, Json, Model, Reply, ToolCall, Usage, Verdict, add_nano, to_usd
+from router_core.types import FailureKind, Json, Model, Reply, ToolCall, Unit, Usage, Verdict, add_nano, to_usd
 
 
 class Reason(StrEnum):
@@ -117,6 +117,16 @@ class Decision(NamedTuple):
         )
 
 
+REGISTRY_PRICE = "registry"
+"""The user's own price of the model."""
+PROVIDER_PRICE = "provider"
+"""The provider reported the cost itself."""
+CACHE_PRICE = "cache"
+"""The answer came out of a cache of the application: it cost nothing."""
+SCRIPTED_PRICE = "scripted"
+"""The answer was scripted, no model wrote it: it cost nothing."""
+
+
 class AttemptOutcome(StrEnum):
     """How one call of one model ended."""
 
@@ -130,7 +140,12 @@ class AttemptOutcome(StrEnum):
 class Attempt(NamedTuple):
     """The account of one call of one model. ``usage`` and ``cost_nano`` are None where nothing is known of them;
     ``first_token_s`` is known for streams. ``SERVED`` is an answer that a verifier disliked but that nothing stronger
-    could replace; its ``verdict`` says why."""
+    could replace; its ``verdict`` says why.
+
+    ``price_version`` says where ``cost_nano`` comes from: the version of a published price list, or one of
+    ``REGISTRY_PRICE``, ``PROVIDER_PRICE``, ``CACHE_PRICE``, ``SCRIPTED_PRICE``. ``service_tier`` is the provider's word
+    for the tier that the call was served in.
+    """
 
     number: int
     model: str
@@ -144,6 +159,7 @@ class Attempt(NamedTuple):
     verdict: Verdict | None = None
     failure: FailureKind | None = None
     error: str | None = None
+    service_tier: str | None = None
 
 
 class ReceiptOutcome(StrEnum):
@@ -246,9 +262,6 @@ def _attempt_summary(attempt: Attempt) -> dict[str, Json]:
         "first_token_s": attempt.first_token_s,
     }
 
-
-Unit: TypeAlias = Literal["nano", "tokens"]
-"""What a budget counts: nano-dollars or tokens."""
 
 Scope: TypeAlias = tuple[str, str, str]
 """One purse of a budget: its name, the key of its scope ("" for all), the label of its period."""

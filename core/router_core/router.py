@@ -261,7 +261,7 @@ def make_rules(
         policy=policy or DifficultyPolicy(),
         verifiers=default_verifiers() if verifiers is None else tuple(as_verifier(v) for v in verifiers),
         outlook=Outlook(PriceBook(lambda: datetime.now(UTC)), Observations(), settings, registry.strongest),
-        budgets=ledger.budgets if ledger is not None else (),
+        ledger=ledger is not None,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from router_core.budget import Budget
 from router_core.constraints import Outlook
 from router_core.effects import Timed
 from router_core.errors import AnswersRejected, BudgetExceeded, NoFeasibleModel
@@ -22,8 +23,8 @@ class Tab:
     """What is known of a running request. Belongs to one call: the engine writes it, its driver closes it.
 
     ``in_flight`` is the model being called and ``arrived`` what came of it and is not booked yet: should the request be
-    cut off now, that call is booked as cancelled. ``charges`` is what budgets hold for the request since ``held_at``
-    (unix seconds), ``caps`` the tokens that the answer of each model is limited to by them.
+    cut off now, that call is booked as cancelled. ``charges`` is what ``budgets`` hold for the request since
+    ``held_at`` (unix seconds), ``caps`` the tokens that the answer of each model is limited to by them.
     """
 
     request: RequestView
@@ -35,6 +36,7 @@ class Tab:
     arrived: Timed | None = None
     reply: Reply | None = None
     receipt: Receipt | None = None
+    budgets: tuple[Budget, ...] = ()
     charges: tuple[Charge, ...] = ()
     held_at: float = 0.0
     caps: Mapping[str, int] = field(default_factory=dict)

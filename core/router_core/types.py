@@ -27,6 +27,15 @@ def to_usd(nano: int | None) -> Decimal | None:
     return None if nano is None else Decimal(nano) / NANO
 
 
+Unit: TypeAlias = Literal["nano", "tokens"]
+"""What a budget counts: nano-dollars or tokens."""
+
+
+def in_words(unit: Unit, units: int) -> str:
+    """So much of a budget: "$0.25" or "1200 tokens"."""
+    return f"{units} tokens" if unit == "tokens" else f"${to_usd(units):f}"
+
+
 def add_nano(left: int | None, right: int | None) -> int | None:
     """Sum of two amounts of nano-dollars; unknown as soon as one of them is."""
     return None if left is None or right is None else left + right
@@ -217,7 +226,12 @@ class RequestView:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What one model answered. ``finish_reason`` uses OpenAI's words ("stop", "length", "tool_calls",
-    "content_filter"); ``refusal`` is one that the provider marked as such; ``native`` is the host's own object."""
+    "content_filter"); ``refusal`` is one that the provider marked as such; ``native`` is the host's own object.
+
+    ``cost_nano`` is the cost that the provider itself reported, in nano-dollars; ``service_tier`` the tier that it
+    served the call in, in its own word ("flex", "priority"). ``cached`` says that the answer came out of a cache of the
+    application and ``scripted`` that no model wrote it: neither costs anything.
+    """
 
     text: str
     tool_calls: tuple[ToolCall, ...] = ()
@@ -225,6 +239,10 @@ class Reply:
     usage: Usage | None = None
     refusal: str | None = None
     model_id: str | None = None
+    cost_nano: int | None = None
+    service_tier: str | None = None
+    cached: bool = False
+    scripted: bool = False
     native: Any = None
 
 

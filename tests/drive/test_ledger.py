@@ -14,11 +14,13 @@ from router_core import Router
 from router_core.budget import Budget
 from router_core.effects import CallModel
 from router_core.errors import AllAttemptsFailed, BudgetExceeded, ConfigError, StoreError
+from router_core.events import BudgetReached, Settled
 from router_core.hosts.chat import ChatPayload
 from router_core.ledger import Ledger
 from router_core.records import Reason, ReceiptOutcome
 from router_core.stores import Store, open_store
 from router_core.testing import ScriptedHost, scripted_model
+from router_core.types import Price, Reply, Usage
 from tests.drive.conftest import STRONG, WEAK, Driver
 
 
@@ -192,7 +194,69 @@ async def test_or_the_loss_is_counted_if_that_was_chosen(driver: Driver, router_
     told = await driver.ask(router)
 
     assert told.text == "good"
-    assert ledger.lost == 2
+    assert ledger.lost == 1
+    assert "lost=1" in repr(ledger)
+
+
+async def test_what_is_set_in_the_store_holds_instead_of_what_was_given(
+    driver: Driver, router_of: Callable[..., Router], store: Store
+) -> None:
+    store.save_budget("daily", {"limit_tokens": 5})
+    store.save_budget("gone", {"top_ups": [["", "total", 100]]})
+    router = router_of(ScriptedHost.saying({"weak": "good"}), [WEAK], ledger=Ledger(store, budgets=[daily("1")]))
+
+    told = await driver.ask(router, max_tokens=10)
+
+    assert isinstance(told.error, BudgetExceeded)
+    assert "limit 5 tokens" in str(told.error)
+
+
+async def test_a_top_up_is_known_at_once_to_whoever_would_be_refused(
+    driver: Driver, router_of: Callable[..., Router], store: Store
+) -> None:
+    ledger = Ledger(store, budgets=[daily("0.000001", per="total")])
+    router = router_of(ScriptedHost.saying({"weak": "good"}), [WEAK], ledger=ledger)
+    assert isinstance((await driver.ask(router, max_tokens=10)).error, BudgetExceeded)
+
+    (budget,) = ledger.budgets
+    extra = budget.topped_up("", "total", 1_000_000_000).definition()["top_ups"]
+    store.save_budget("daily", {"top_ups": extra})
+
+    assert (await driver.ask(router, max_tokens=10)).text == "good"
+
+
+async def test_what_is_free_goes_on_when_a_budget_is_spent(
+    driver: Driver, router_of: Callable[..., Router], store: Store
+) -> None:
+    ledger = Ledger(store, budgets=[daily("0")])
+    free = replace(WEAK, price=Price.free())
+
+    assert (await driver.ask(router_of(ScriptedHost.saying({"weak": "good"}), [free], ledger=ledger))).text == "good"
+    refused = await driver.ask(router_of(ScriptedHost.saying({"weak": "good"}), [WEAK], ledger=ledger))
+    assert isinstance(refused.error, BudgetExceeded)
+
+
+async def test_each_threshold_of_a_budget_is_told_once(
+    driver: Driver, router_of: Callable[..., Router], store: Store
+) -> None:
+    alerts: list[BudgetReached] = []
+    ledger = Ledger(store, budgets=[Budget(name="tokens", limit_tokens=1_000)], alert=alerts.append)
+    reply = Reply(text="good", usage=Usage(input_tokens=90, output_tokens=10))
+    router = router_of(ScriptedHost.saying({"weak": reply}), [WEAK], ledger=ledger)
+
+    for _ in range(10):
+        await driver.ask(router, max_tokens=10)
+
+    assert [(each.percent, each.spent, each.limit) for each in alerts] == [
+        (50, 500, 1_000),
+        (80, 800, 1_000),
+        (100, 1_000, 1_000),
+    ]
+    assert "the budget 'tokens' (total) has reached 80 %: 800 tokens of 1000 tokens spent" in map(str, alerts)
+    events = driver.log.events
+    assert [event for event in events if isinstance(event, BudgetReached)] == alerts
+    assert all(isinstance(events[events.index(alert) + 1], Settled) for alert in alerts)
+    assert isinstance((await driver.ask(router, max_tokens=10)).error, BudgetExceeded)
 
 
 async def test_fifty_callers_at_once_never_spend_more_than_there_is(store: Store) -> None:

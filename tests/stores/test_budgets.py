@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from router_core.stores import Shortfall, Standing, Store
+from router_core.stores import Movement, Shortfall, Standing, Store
 from tests.stores.samples import charge, entry
 
 NOON, LATER = 1_000.0, 2_000.0
@@ -128,9 +128,22 @@ def test_the_truth_is_booked_above_hold_and_limit_and_more_is_refused(store: Sto
     store.settle("r1", {day.scope: 5_000}, entry("r1", 5_000))
 
     assert standing(store) == (5_000, 0)
-    free = charge(amount=0, floor=0)
-    assert store.reserve("r2", [free], owner="me", expires=NOON) == (Shortfall(free, spent=5_000, held=0),)
+    least = charge(amount=1, floor=0)
+    assert store.reserve("r2", [least], owner="me", expires=NOON) == (Shortfall(least, spent=5_000, held=0),)
+    assert store.reserve("r3", [charge(amount=0, floor=0)], owner="me", expires=NOON) == ()  # what is free fits
     assert store.verify() == []
+
+
+def test_settling_tells_once_what_moved(store: Store) -> None:
+    day, month = charge("day"), charge("month")
+    store.reserve("r1", [day, month], owner="me", expires=NOON)
+    store.reserve("r2", [day], owner="me", expires=NOON)
+    store.settle("r1", {day.scope: 7}, entry("r1", 7))
+
+    moved = store.settle("r2", {day.scope: 30}, entry("r2", 30))
+
+    assert moved == (Movement(Standing(*day.scope, "nano", spent=37, held=0), before=7),)
+    assert store.settle("r2", {day.scope: 30}, entry("r2", 30)) == ()
 
 
 def test_reserving_again_replaces_the_hold(store: Store) -> None:

@@ -99,7 +99,7 @@ def test_an_operation_that_fails_is_undone_alone(sql_store: Store) -> None:
 
     done = sql_store._writer.perform([good, bad, Settle.recording(entry("r1", 5))])
 
-    assert [result.value for result in done] == [(), None, None]
+    assert [result.value for result in done] == [(), None, ()]
     assert [type(result.error) for result in done] == [type(None), StoreError, type(None)]
     assert [s.budget for s in sql_store.standings()] == ["day"]
     assert [row["request_id"] for row in sql_store.entries()] == ["r1"]
@@ -118,7 +118,7 @@ def test_operations_of_one_group_see_each_other(sql_store: Store) -> None:
         ]
     )
 
-    assert [bool(result.value) for result in done] == [False, True, False, False, False]
+    assert [len(result.value) for result in done] == [0, 1, 1, 0, 0]
     assert [result.error for result in done] == [None] * 5
     assert [(s.spent, s.held) for s in sql_store.standings()] == [(40, 100)]
     assert [row["cost_nano"] for row in sql_store.entries()] == [40]

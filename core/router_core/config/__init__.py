@@ -86,9 +86,16 @@ def _ledger(file: File, source: Source) -> Ledger | None:
     for position, entry in enumerate(file.budgets):
         with source.at("budgets", position):
             budgets.append(Budget(**entry.model_dump()))
+    given = (file.ledger or LedgerEntry()).model_dump()
+    webhook = given.pop("webhook_env")
+    if webhook is not None:
+        from router_core.observers.webhook import Webhook
+
+        with source.at("ledger", "webhook_env"):
+            given["alert"] = Webhook.from_env(webhook)
     made: list[Ledger] = []
     with source.at("budgets"):
-        made.append(Ledger(**(file.ledger or LedgerEntry()).model_dump(), budgets=budgets))
+        made.append(Ledger(**given, budgets=budgets))
     return made[0] if made else None
 
 

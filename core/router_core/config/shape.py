@@ -207,6 +207,8 @@ class LedgerEntry(_Shape):
     """What is kept of prompts and answers: nothing, a hash of each, or the texts."""
     on_store_error: Literal["stop", "warn"] = "stop"
     """stop: refuse requests while the store cannot be used; warn: go on, and count what is lost."""
+    webhook_env: EnvironmentName | None = None
+    """The name of the environment variable that holds the URL to which reached thresholds are posted as JSON."""
 
 
 class BudgetEntry(_Shape):
@@ -228,6 +230,8 @@ class BudgetEntry(_Shape):
     """The time zone in which periods begin, such as Europe/Madrid."""
     month_start: Annotated[int, Field(ge=1, le=28), BeforeValidator(_no_bool)] = 1
     """The day of the month on which a month begins."""
+    thresholds: list[Count] = Field(default_factory=lambda: [50, 80, 100])
+    """The percentages of the limit that are told when they are reached."""
 
 
 NamedModel = Annotated[ModelEntry, BeforeValidator(_named, json_schema_input_type=str | ModelEntry)]

@@ -13,11 +13,12 @@ Only what a URL needs is imported, when it is opened.
 from __future__ import annotations
 
 from router_core.errors import ConfigError, MissingExtra
-from router_core.records import Charge, Scope, Shortfall, Unit
-from router_core.stores.base import LedgerEntry, Row, Standing, Store
+from router_core.records import Charge, Scope, Shortfall
+from router_core.types import Unit
+from router_core.stores.base import LedgerEntry, Movement, Row, Standing, Store
 from router_core.stores.memory import MemoryStore
 
-__all__ = ["Charge", "LedgerEntry", "Row", "Scope", "Shortfall", "Standing", "Store", "Unit", "open_store"]
+__all__ = ["Charge", "LedgerEntry", "Movement", "Row", "Scope", "Shortfall", "Standing", "Store", "Unit", "open_store"]
 
 _SQL = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 _PACKAGES = frozenset({"sqlalchemy", "alembic"})

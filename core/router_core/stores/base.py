@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from router_core.records import Charge, Receipt, Scope, Shortfall, Unit
-from router_core.types import Json
+from router_core.records import Charge, Receipt, Scope, Shortfall
+from router_core.types import Json, Unit
 
 Row: TypeAlias = dict[str, Any]
 """One row of the ledger, by column. Money is nano-dollars, None where it is unknown; ``*_us`` is microseconds."""
@@ -27,6 +27,13 @@ class Standing(NamedTuple):
     unit: Unit
     spent: int
     held: int
+
+
+class Movement(NamedTuple):
+    """What a settlement did to a budget: how it stands now, and what was spent of it ``before``."""
+
+    standing: Standing
+    before: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +69,8 @@ class Store(Protocol):
     def reserve(
         self, request_id: str, charges: Sequence[Charge], *, owner: str, expires: float
     ) -> tuple[Shortfall, ...]:
-        """Hold all charges or, if one does not fit below its limit, none; those that do not fit are returned.
+        """Hold all charges or, if one does not fit below its limit, none; those that do not fit are returned. A charge
+        of 0 always fits.
 
         The hold is ``owner``'s until ``expires``. What the request holds already of the same budget, key and window
         is replaced.
@@ -73,8 +81,9 @@ class Store(Protocol):
         """Hold what these requests hold until ``expires``. What was reclaimed meanwhile stays so."""
         ...
 
-    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> None:
-        """Turn the holds of a request into what was spent, and write its receipt, both or neither.
+    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> tuple[Movement, ...]:
+        """Turn the holds of a request into what was spent, and write its receipt, both or neither. Returns what that
+        did to the budgets; nothing where it was done before.
 
         ``spent`` is in the unit of each hold; a hold that it does not name spent nothing. The truth is booked even
         where it is above the hold or the limit: further reserves are then refused. A hold that was reclaimed is

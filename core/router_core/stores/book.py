@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from router_core.records import Charge, Scope, Shortfall, Unit
-from router_core.stores.base import Standing
+from router_core.records import Charge, Scope, Shortfall
+from router_core.stores.base import Movement, Standing
 from router_core.stores.rows import EntryRows
+from router_core.types import Unit
 
 
 class Key(NamedTuple):
@@ -102,7 +103,8 @@ class Book:
             if before is not None and before.key.unit != charge.unit:
                 raise ValueError(f"charges: {request_id!r} holds {charge.budget!r} in {before.key.unit} already")
             spent, held = self._others(charge, before)
-            if spent + held + charge.amount > charge.limit:
+            # What costs nothing fits, even where more was spent than the limit.
+            if charge.amount and spent + held + charge.amount > charge.limit:
                 short.append(Shortfall(charge, spent, held))
         if short:
             return tuple(short)
@@ -118,8 +120,9 @@ class Book:
                     hold.expires_us = expires_us
                     self._touch(Spot(request_id, hold.key))
 
-    def settle(self, request_id: str, spent: Mapping[Scope, int]) -> None:
-        """Turn the holds of a request into what was spent; those that are settled stay as they are.
+    def settle(self, request_id: str, spent: Mapping[Scope, int]) -> tuple[Movement, ...]:
+        """Turn the holds of a request into what was spent, and tell what moved; those that are settled stay as they
+        are.
 
         Raises:
             ValueError: something was spent of a budget of which the request never held anything.
@@ -128,9 +131,14 @@ class Book:
         for scope, amount in spent.items():
             if amount and scope not in mine:
                 raise ValueError(f"spent: {request_id!r} holds nothing of {scope!r}; reserve it first, even if it is 0")
+        moved = []
         for scope, hold in mine.items():
             if hold.state is not HoldState.SETTLED:
+                counter = self.counters[hold.key]
+                before = counter.spent
                 self._spend(Spot(request_id, hold.key), hold, spent.get(scope, 0), HoldState.SETTLED)
+                moved.append(Movement(Standing(*hold.key, counter.spent, counter.held), before))
+        return tuple(moved)
 
     def reclaim(self, now_us: int) -> int:
         """Turn the holds whose lease has expired into their floor, spent; returns how many they were."""

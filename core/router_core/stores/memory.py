@@ -10,7 +10,7 @@ from typing import Any
 
 from router_core.records import Charge, Scope, Shortfall
 from router_core.stores.audit import Sums, counter_faults, receipt_faults
-from router_core.stores.base import LedgerEntry, Row, Standing
+from router_core.stores.base import LedgerEntry, Movement, Row, Standing
 from router_core.stores.book import Book, Changes, HoldState, Key
 from router_core.stores.forks import survive_forks
 from router_core.stores.rows import EntryRows, microseconds, read_row
@@ -39,9 +39,10 @@ class MemoryStore:
         """Hold what these requests hold until ``expires``."""
         self._do(Renew(tuple(request_ids), microseconds(expires, "expires")))
 
-    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> None:
+    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> tuple[Movement, ...]:
         """Turn the holds of a request into what was spent, and write its receipt."""
-        self._do(Settle.of(request_id, spent, entry))
+        moved: tuple[Movement, ...] = self._do(Settle.of(request_id, spent, entry))
+        return moved
 
     def record(self, entry: LedgerEntry) -> None:
         """Write a receipt."""

@@ -15,7 +15,7 @@ from router_core.errors import MissingExtra, StoreError
 from router_core.records import Charge, Scope, Shortfall
 from router_core.stores import reads
 from router_core.stores.audit import receipt_faults
-from router_core.stores.base import LedgerEntry, Row, Standing
+from router_core.stores.base import LedgerEntry, Movement, Row, Standing
 from router_core.stores.commits import GroupCommit
 from router_core.stores.engines import lock_wait_s, make_engine, parse
 from router_core.stores.failures import Place
@@ -73,9 +73,10 @@ class SqlStore:
         """Hold what these requests hold until ``expires``."""
         self._commits.do(Renew(tuple(request_ids), microseconds(expires, "expires")))
 
-    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> None:
+    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> tuple[Movement, ...]:
         """Turn the holds of a request into what was spent, and write its receipt."""
-        self._commits.do(Settle.of(request_id, spent, entry))
+        moved: tuple[Movement, ...] = self._commits.do(Settle.of(request_id, spent, entry))
+        return moved
 
     def record(self, entry: LedgerEntry) -> None:
         """Write a receipt."""

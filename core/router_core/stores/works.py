@@ -10,10 +10,11 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, get_args
 
-from router_core.records import Charge, Scope, Shortfall, Unit
-from router_core.stores.base import LedgerEntry
+from router_core.records import Charge, Scope, Shortfall
+from router_core.stores.base import LedgerEntry, Movement
 from router_core.stores.book import Book, Key
 from router_core.stores.rows import MAX_INTEGER, EntryRows, entry_rows, microseconds
+from router_core.types import Unit
 
 _MAX_KEY_LENGTH = 1000
 """An index of PostgreSQL takes entries of up to 2,700 bytes."""
@@ -116,12 +117,12 @@ class Settle(NamedTuple):
         """The operation that only writes a receipt."""
         return cls((), {}, entry_rows(entry))
 
-    def apply(self, book: Book) -> None:
+    def apply(self, book: Book) -> tuple[Movement, ...]:
         """Book what was spent, and the receipt."""
-        for request_id in self.requests:
-            book.settle(request_id, self.spent)
+        moved = tuple(each for request_id in self.requests for each in book.settle(request_id, self.spent))
         if self.rows is not None:
             book.enter(self.rows)
+        return moved
 
 
 def definition_text(name: str, definition: Mapping[str, object]) -> str:
