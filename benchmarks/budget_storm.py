@@ -158,7 +158,8 @@ class Log:
         """The log of one worker or of all."""
         log, last = cls(), 0.0
         for path in Path(folder).glob(f"{name}.jsonl"):
-            for line in path.read_text().splitlines():
+            # The last line may be half written.
+            for line in path.read_text().rpartition("\n")[0].splitlines():
                 at, marker, what, said = json.loads(line)
                 last = max(last, at)
                 if what == "began":

@@ -39,6 +39,7 @@ from langchain_core.runnables import RunnableLambda
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
 from llama_index.core.llms import LLM
 from llama_index.core.llms.callbacks import llm_chat_callback
+from overhead_ledger import measure_bursts, measure_in_process
 
 from langchain_router import ChatRouter
 from llamaindex_router import RouterLLM
@@ -73,6 +74,10 @@ class Noop(BaseChatModel):
     @property
     def _llm_type(self) -> str:
         return "noop"
+
+    def _get_ls_params(self, stop: Any = None, **kwargs: Any) -> Any:
+        """Of OpenAI, so that a model of theirs has its price."""
+        return {**super()._get_ls_params(stop, **kwargs), "ls_provider": "openai", "ls_model_name": self.model}
 
     def _generate(
         self,
@@ -257,12 +262,18 @@ async def serve() -> None:
     await server.serve_forever()
 
 
-def over_http(base_url: str) -> dict[str, Any]:
-    """The model alone comes first."""
+def openai_model(name: str, base_url: str) -> BaseChatModel:
+    """LangChain's own client of that server."""
     from langchain_openai import ChatOpenAI  # noqa: PLC0415
 
-    def model(name: str) -> ChatOpenAI:
-        return ChatOpenAI(model=name, base_url=base_url, api_key="none", max_retries=0)
+    return ChatOpenAI(model=name, base_url=base_url, api_key="none", max_retries=0)
+
+
+def over_http(base_url: str) -> dict[str, Any]:
+    """The model alone comes first."""
+
+    def model(name: str) -> BaseChatModel:
+        return openai_model(name, base_url)
 
     return {
         "ChatOpenAI alone": model("first"),
@@ -338,6 +349,7 @@ def main() -> None:
     print(f"target: ChatRouter adds at most {ADDS_AT_MOST_US} us")
     print_times("in process, an LLM that does nothing", sync_rounds(in_llamaindex(), ROUNDS, CALLS))
     print(f"target: RouterLLM adds at most {ADDS_AT_MOST_US} us")
+    measure_in_process(lambda name: Noop(model=name))
     with provider() as base_url:
         models = over_http(base_url)
         sync = {name: model.invoke for name, model in models.items()}
@@ -346,6 +358,7 @@ def main() -> None:
         bursts = asyncio.run(burst_rounds({name: model.ainvoke for name, model in models.items()}))
         print_throughput(f"{BURST} callers at once, async", bursts)
         print(f"target: at least {THROUGHPUT_AT_LEAST:.0%} of ChatOpenAI's throughput")
+        measure_bursts(lambda name: openai_model(name, base_url), base_url)
     print(f"\nimport langchain_router, above LangChain's chat models: {import_ms():.0f} ms")
     print(f"target: at most {IMPORT_AT_MOST_MS} ms")
 
