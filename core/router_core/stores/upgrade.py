@@ -41,12 +41,11 @@ def bring_up(engine: sa.Engine, place: Place) -> None:
 
 
 def _is_current(connection: sa.Connection) -> bool:
-    with connection.begin() as transaction:
+    with connection.begin():
         current = _revision(connection) == HEAD
         if current:
-            # Changes nothing, but fails where nothing can be changed.
+            # Changes nothing, but fails where nothing can be changed, as on a disk that is full.
             connection.execute(sa.update(_VERSION).values(version_num=HEAD))
-        transaction.rollback()
     return current
 
 
