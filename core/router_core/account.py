@@ -7,6 +7,7 @@ Everything that differs between sync and async stands here in pairs of a few lin
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -28,7 +29,8 @@ R = TypeVar("R")
 class World(NamedTuple, Generic[P, C]):
     """What a driver needs for one request beside the flow. ``clock`` counts seconds from any start;
     ``prefix_tokens`` is how much of a stream ``Voice.PREFIX`` holds back. ``ask`` tells whether a request may go beyond
-    a budget that asks, where the ledger has no answer of its own."""
+    a budget that asks, where the ledger has no answer of its own. ``kept`` is where receipts are put that are looked at
+    later."""
 
     host: Host[P, C]
     payload: P
@@ -37,6 +39,7 @@ class World(NamedTuple, Generic[P, C]):
     prefix_tokens: int = 0
     ledger: Ledger | None = None
     ask: Callable[[BudgetExceeded], bool] | None = None
+    kept: deque[Receipt] | None = None
 
 
 _NOTHING = Reply(text="")
@@ -152,6 +155,9 @@ class Account(Generic[P, C]):
         try:
             if self._world.ledger is not None:
                 reached = self._world.ledger.settle(self._tab, receipt)
+        except RouterError as lost:
+            lost.receipt = receipt
+            raise
         finally:
             self._tell_of(receipt, reached)
 
@@ -159,12 +165,18 @@ class Account(Generic[P, C]):
         now = self._world.clock()
         self._tab.cut_off(now - self._called, self._heard.reply() if self._heard else None)
         receipt = self._tab.close(now - self._started, error)
+        if self._world.kept is not None:
+            self._world.kept.append(receipt)
         if isinstance(error, RouterError):
             error.receipt = receipt
         return receipt
 
     def _tell_of(self, receipt: Receipt, reached: tuple[BudgetReached, ...]) -> None:
-        events: tuple[Event, ...] = (*reached, Settled(receipt.request_id, receipt))
+        if not self._world.observers:
+            return
+        strongest = self._tab.outlook.strongest
+        baseline = None if strongest is None else self._tab.baseline_nano(strongest)
+        events: tuple[Event, ...] = (*reached, Settled(receipt.request_id, receipt, baseline))
         for event in events:
             for observer in self._world.observers:
                 _forget(observer(event))
@@ -182,6 +194,9 @@ class Account(Generic[P, C]):
             try:
                 if self._world.ledger is not None:
                     reached = await _in_a_thread(self._world.ledger.settle, self._tab, receipt)
+            except RouterError as lost:
+                lost.receipt = receipt
+                raise
             finally:
                 self._tell_of(receipt, reached)
 

@@ -57,10 +57,15 @@ class FellBack:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """The request is over and its receipt final; told exactly once, also after an error or a cancellation."""
+    """The request is over and its receipt final; told exactly once, also after an error or a cancellation.
+
+    ``baseline_nano`` is what the strongest model would have cost for the tokens of the accepted answer (nano-dollars);
+    None if there is none or its price is unknown.
+    """
 
     request_id: str
     receipt: Receipt
+    baseline_nano: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,9 @@ _FRESH_S = 5.0
 """How long the definitions of budgets, once read, hold: what others set is known after so many seconds, or when a
 request does not fit. So long too is a store that cannot be opened let alone, where the router goes on without it."""
 
+_WARN_FROM = 80
+"""The percentage from which a threshold that was reached is logged as a warning."""
+
 log = logging.getLogger(__name__)
 
 
@@ -200,7 +203,7 @@ class Ledger:
                 self.store.record(entry)
         reached = tuple(_reached(tab, moved)) if moved else ()
         for each in reached:
-            log.warning("%s", each)
+            log.log(logging.WARNING if each.percent >= _WARN_FROM else logging.INFO, "%s", each)
             if self._alert is not None:
                 self._alert(each)
         return reached

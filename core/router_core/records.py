@@ -144,7 +144,8 @@ class Attempt(NamedTuple):
 
     ``price_version`` says where ``cost_nano`` comes from: the version of a published price list, or one of
     ``REGISTRY_PRICE``, ``PROVIDER_PRICE``, ``CACHE_PRICE``, ``SCRIPTED_PRICE``. ``service_tier`` is the provider's word
-    for the tier that the call was served in.
+    for the tier that the call was served in, ``model_id`` for the model that answered; ``finish_reason`` is why it
+    ended, in OpenAI's words.
     """
 
     number: int
@@ -160,6 +161,8 @@ class Attempt(NamedTuple):
     failure: FailureKind | None = None
     error: str | None = None
     service_tier: str | None = None
+    model_id: str | None = None
+    finish_reason: str | None = None
 
 
 class ReceiptOutcome(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,7 +23,7 @@ from router_core.options import CallOptions, Settings
 from router_core.policies import DifficultyPolicy
 from router_core.policies.base import Policy
 from router_core.prices import PriceBook
-from router_core.records import Answer, Decision
+from router_core.records import Answer, Decision, Receipt
 from router_core.registry import Registry
 from router_core.tab import Tab
 from router_core.types import NO_CONSTRAINTS, Constraints, Model, Reply, RequestView, StreamMode
@@ -30,6 +31,9 @@ from router_core.verifiers import as_verifier, default_verifiers, parse_output
 from router_core.verifiers.base import Verifier
 
 ChatHost = Host[ChatPayload, Chunk]
+
+KEPT = 1_000
+"""How many of the latest receipts a router keeps."""
 
 
 class Router:
@@ -46,7 +50,7 @@ class Router:
         settings: how the router behaves.
         host: what calls the models; the OpenAI SDK (extra ``openai``) unless given.
         observers: told of every event.
-        ledger: where receipts are kept and budgets held; without one, receipts are handed out and forgotten.
+        ledger: where receipts are kept and budgets held; without one, only the latest receipts are kept, in memory.
 
     Raises:
         ConfigError: no model, one listed twice, one that is not understood, or a constraint that names none.
@@ -72,6 +76,7 @@ class Router:
         self.constraints = resolved(constraints, registry)
         self._observers = tuple(observers)
         self._ledger = ledger
+        self._receipts: deque[Receipt] = deque(maxlen=KEPT)
         self._rules = make_rules(registry, policy=policy, verifiers=verifiers, settings=settings, ledger=ledger)
         self._host = host or _openai_host(registry)
 
@@ -116,6 +121,11 @@ class Router:
         """What checks an answer, in this order."""
         return self._rules.verifiers
 
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """Of the latest requests, up to 1,000, in the order in which they ended."""
+        return tuple(self._receipts)
+
     def complete(self, messages: str | Sequence[Mapping[str, Any]], **options: Unpack[CallOptions]) -> Answer:
         """Answer a prompt, or a conversation in OpenAI's message format.
 
@@ -152,7 +162,7 @@ class Router:
         """
         view, payload = prepare(messages, options, defaults=self.constraints, registry=self.registry)
         tab = Tab(view, self._rules.outlook)
-        return drive.run(decide(self._rules, tab), tab, self._world(payload)._replace(ledger=None))
+        return drive.run(decide(self._rules, tab), tab, self._world(payload)._replace(ledger=None, kept=None))
 
     def close(self) -> None:
         """Free the connections of sync calls. The router can still be used: it opens new ones."""
@@ -176,8 +186,15 @@ class Router:
         return flow, tab, self._world(payload)
 
     def _world(self, payload: ChatPayload) -> drive.World[ChatPayload, Chunk]:
-        settings = self.settings
-        return drive.World(self._host, payload, self.clock, self._observers, settings.prefix_tokens, self._ledger)
+        return drive.World(
+            self._host,
+            payload,
+            self.clock,
+            self._observers,
+            self.settings.prefix_tokens,
+            self._ledger,
+            kept=self._receipts,
+        )
 
 
 class Stream(Iterator[Chunk]):

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -16,7 +17,7 @@ _THREADS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="router-ledger"
 
 async def in_a_thread(work: Callable[..., T], *args: Any) -> T:
     """Do blocking work in a thread and wait until it is done, whoever cancels meanwhile: what was spent is booked."""
-    doing = asyncio.get_running_loop().run_in_executor(_THREADS, copy_context().run, work, *args)
+    doing = asyncio.get_running_loop().run_in_executor(_THREADS, partial(copy_context().run, work, *args))
     cancelled: asyncio.CancelledError | None = None
     while not doing.done():
         try:

@@ -18,6 +18,8 @@ from router_core.config import Config, json_schema, load
 from router_core.config.shape import ConstraintsEntry, EndpointEntry, ModelEntry, PriceEntry, SettingsEntry
 from router_core.config.starter import Found, starter_text
 from router_core.errors import ConfigError
+from router_core.events import BudgetReached
+from router_core.observers.webhook import Webhook
 from router_core.options import Settings
 from router_core.registry import Endpoint, model_from_string
 from router_core.types import DEFAULT_CAPABILITIES, Capability, Constraints, Model, Price
@@ -271,6 +273,40 @@ budgets:
         ("daily", "nano", 100_000_000),
         ("each user", "tokens", 1_000),
     ]
+
+
+WEBHOOK = """
+models: [ollama:llama3.2]
+ledger: {store: "memory://", webhook_env: BUDGET_WEBHOOK}
+budgets: [{name: daily, limit_tokens: 10, per: day, thresholds: [90]}]
+"""
+
+
+def test_thresholds_are_posted_where_the_variable_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "router.yaml"
+    file.write_text(WEBHOOK)
+    reached = BudgetReached("r", "daily", "", "2026-11-25", 90, "tokens", limit=10, spent=9, held=0)
+
+    monkeypatch.setenv("BUDGET_WEBHOOK", "https://127.0.0.1:1/s3cret")
+    ledger = load(file).ledger
+    assert ledger is not None
+    assert isinstance(ledger._alert, Webhook)
+    assert ledger.budgets[0].thresholds == (90,)
+
+    monkeypatch.setenv("BUDGET_WEBHOOK", "ftp://s3cret")
+    with pytest.raises(ConfigError, match="BUDGET_WEBHOOK") as caught:
+        load(file)
+    assert "s3cret" not in str(caught.value)
+
+    monkeypatch.delenv("BUDGET_WEBHOOK")
+    ledger = load(file).ledger
+    assert ledger is not None
+    assert ledger._alert is not None
+    ledger._alert(reached)
+    assert "not posted, for the environment variable BUDGET_WEBHOOK is not set" in caplog.text
+    assert "has reached 90 %" in caplog.text
 
 
 def test_a_wrong_budget_is_named_with_its_place(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -277,3 +278,16 @@ def test_a_model_of_ones_own_needs_no_yaml() -> None:
     answer = Router([own], host=ScriptedHost(lambda _effect, _payload: "hello")).complete("hi")
     assert answer.cost_usd is not None
     assert answer.cost_usd > 0
+
+
+def test_the_latest_receipts_are_kept_without_a_ledger(router_of: Callable[..., Router]) -> None:
+    router = router_of(ScriptedHost.saying({"weak": "good"}))
+    made = [router.complete("What is it?").receipt for _ in range(3)]
+
+    router.explain("What is it?")
+    assert router.receipts == tuple(made)
+
+    for _ in range(1_000):
+        router.complete("What is it?")
+    assert len(router.receipts) == 1_000
+    assert made[-1] not in router.receipts

@@ -19,6 +19,7 @@ LATE = {
     "llama_index",
     "matplotlib",
     "openai",
+    "opentelemetry",
     "pydantic",
     "rich",
     "sklearn",

@@ -35,7 +35,10 @@ def _warnings(config: Config) -> list[str]:
         for endpoint in used
         if endpoint.api_key_env and not os.environ.get(endpoint.api_key_env, "").strip()
     }
-    return [f"{variable} is not set; calls of {name} will fail until it is" for variable, name in unset.items()]
+    told = [f"{variable} is not set; calls of {name} will fail until it is" for variable, name in unset.items()]
+    if config.webhook_env is not None and not os.environ.get(config.webhook_env, "").strip():
+        told.append(f"{config.webhook_env} is not set; thresholds of budgets will not be posted until it is")
+    return told
 
 
 def schema() -> None:

@@ -8,6 +8,7 @@ filled in.
 from __future__ import annotations
 
 import ipaddress
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -22,7 +23,9 @@ from router_core.budget import Budget
 from router_core.config.shape import ConstraintsEntry, EndpointEntry, File, LedgerEntry, ModelEntry, PartEntry
 from router_core.config.source import Loc, Source
 from router_core.errors import ConfigError
+from router_core.events import BudgetReached
 from router_core.ledger import Ledger
+from router_core.observers.webhook import Webhook
 from router_core.options import Settings
 from router_core.policies import make_policy
 from router_core.policies.base import Policy
@@ -32,6 +35,8 @@ from router_core.verifiers import default_verifiers, make_verifier
 from router_core.verifiers.base import Verifier
 
 __all__ = ["Config", "json_schema", "load"]
+
+log = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
 
@@ -46,6 +51,7 @@ class Config:
     constraints: Constraints
     settings: Settings
     ledger: Ledger | None = None
+    webhook_env: str | None = None
 
 
 def load(path: str | os.PathLike[str]) -> Config:
@@ -76,6 +82,7 @@ def load(path: str | os.PathLike[str]) -> Config:
         constraints=constraints,
         settings=Settings(**file.settings.model_dump()),
         ledger=ledger,
+        webhook_env=file.ledger.webhook_env if file.ledger is not None else None,
     )
 
 
@@ -89,14 +96,20 @@ def _ledger(file: File, source: Source) -> Ledger | None:
     given = (file.ledger or LedgerEntry()).model_dump()
     webhook = given.pop("webhook_env")
     if webhook is not None:
-        from router_core.observers.webhook import Webhook
-
         with source.at("ledger", "webhook_env"):
-            given["alert"] = Webhook.from_env(webhook)
+            given["alert"] = _alert(webhook)
     made: list[Ledger] = []
     with source.at("budgets"):
         made.append(Ledger(**given, budgets=budgets))
     return made[0] if made else None
+
+
+def _alert(variable: str) -> Callable[[BudgetReached], object]:
+    """What posts thresholds to the URL that an environment variable holds. Without it, commands must work all the same:
+    that nothing is posted is said when something should be."""
+    if os.environ.get(variable, "").strip():
+        return Webhook.from_env(variable)
+    return lambda event: log.error("not posted, for the environment variable %s is not set: %s", variable, event)
 
 
 def json_schema() -> dict[str, Any]:
