@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple, Self, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from router_core.errors import ConfigError
@@ -34,11 +34,13 @@ then the limit of the call: a hold must be a bound."""
 
 
 class TopUp(NamedTuple):
-    """So much more, in nano-dollars or tokens, for one purse of a budget: the key of its scope and its period."""
+    """So much more, in nano-dollars or tokens, for one purse of a budget: the key of its scope and its period. A budget
+    whose unit was changed does not have it any more."""
 
     key: str
     window: str
     units: int
+    unit: Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,8 @@ class Budget:
 
     def limit_of(self, key: str, window: str) -> int:
         """The limit of one purse, with what it was topped up by."""
-        return self.limit + sum(extra.units for extra in self.top_ups if (extra.key, extra.window) == (key, window))
+        purse = (key, window, self.unit)
+        return self.limit + sum(extra.units for extra in self.top_ups if (extra.key, extra.window, extra.unit) == purse)
 
     def topped_up(self, key: str, window: str, units: int) -> Budget:
         """The same budget with so much more for one purse.
@@ -113,7 +116,7 @@ class Budget:
         """
         if units <= 0:
             raise ConfigError(f"budgets.{self.name}: {units} is no top-up; give an amount above 0")
-        return replace(self, top_ups=(*self.top_ups, TopUp(key, window, units)))
+        return replace(self, top_ups=(*self.top_ups, TopUp(key, window, units, self.unit)))
 
     def definition(self) -> dict[str, Json]:
         """What stores keep of the budget: JSON values, all but its name and what is as usual."""
@@ -139,11 +142,16 @@ class Budget:
         unknown = given.keys() - {each.name for each in fields(cls) if each.init}
         if unknown:
             raise ConfigError(f"budgets.{name}: {sorted(unknown)} are unknown here; set the budget anew")
-        given["top_ups"] = tuple(TopUp(*extra) for extra in given.get("top_ups", ()))
-        return cls(**{**given, "name": name})
+        try:
+            given["top_ups"] = tuple(_top_up(*extra) for extra in given.get("top_ups", ()))
+            return cls(**{**given, "name": name})
+        except (AttributeError, TypeError) as error:
+            raise ConfigError(f"budgets.{name}: its definition is none ({error}); set the budget anew") from None
 
     def _limit(self) -> int:
         if self.limit_tokens is not None:
+            if type(self.limit_tokens) is not int:
+                raise ConfigError(f"budgets.{self.name}.limit_tokens: {self.limit_tokens!r} is no whole number")
             return self.limit_tokens
         try:
             # By way of its text, so that 0.1 is a tenth and not the binary fraction next to it.
@@ -195,7 +203,7 @@ class Budget:
     def _zone(self) -> ZoneInfo:
         try:
             return ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError):
+        except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ConfigError(
                 f"budgets.{self.name}.timezone: {self.timezone!r} is unknown here; use an IANA name such as "
                 "'Europe/Madrid' (where the system has no time zones: pip install tzdata)"
@@ -220,6 +228,13 @@ def overlaid(given: Iterable[Budget], saved: Mapping[str, Mapping[str, Any]]) ->
 
 
 _LIMITS = frozenset({"limit_usd", "limit_tokens"})
+
+
+def _top_up(key: Any, window: Any, units: Any, unit: Any) -> TopUp:
+    """One that a store tells of; ``TypeError`` if it is none."""
+    if not (type(key) is type(window) is str and type(units) is int and units > 0 and unit in get_args(Unit)):
+        raise TypeError(f"{[key, window, units, unit]} is no top-up")
+    return TopUp(key, window, units, unit)
 
 
 class PlannedCall(NamedTuple):

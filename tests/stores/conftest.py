@@ -46,7 +46,7 @@ class Postgres:
     def empty(self, url: str) -> None:
         """Remove all rows of a schema that has its tables."""
         name = url.rpartition("%3D")[2]
-        tables = ("requests", "attempts", "decisions", "budgets", "counters", "reservations")
+        tables = ("requests", "attempts", "decisions", "budgets", "counters", "reservations", "repricings")
         self._server.execute(f"TRUNCATE {', '.join(f'{name}.{table}' for table in tables)}")
 
     def drop(self) -> None:

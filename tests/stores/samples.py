@@ -86,6 +86,9 @@ def full_attempts() -> tuple[Attempt, ...]:
             cost_nano=1_234,
             price_version="registry",
             verdict=Verdict(accepted=False, code="wording", detail="it says that it does not know"),
+            service_tier="flex",
+            model_id="weak-2025-04-14",
+            finish_reason="stop",
         ),
         Attempt(
             number=2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from router_core.errors import StoreError
-from router_core.stores import open_store
+from router_core.stores import Repricing, open_store
 from tests.stores import hammer
 from tests.stores.samples import full_entry
 from tests.stores.test_receipts import FULL
@@ -22,6 +23,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
 
 from router_core.stores.engines import make_engine, parse
 from router_core.stores.failures import Place
@@ -94,6 +96,43 @@ def test_each_revision_is_brought_up(new_url: str, revision: str) -> None:
     assert store.verify() == []
     store.close()
     assert differences(new_url) == []
+
+
+def test_what_an_old_router_wrote_is_kept_and_what_it_did_not_know_is_unknown(new_url: str) -> None:
+    engine = engine_of(new_url)
+    with engine.connect() as connection, connection.begin():
+        old = config()
+        old.attributes["connection"] = connection
+        command.upgrade(old, "0001")
+    engine.dispose()
+    for table, row in {"requests": FULL, "attempts": FULL["attempts"][0], "decisions": FULL["decision"]}.items():
+        columns = [name for name in columns_of(new_url, table) if name in row]
+        values = ", ".join(literal(row[name]) for name in columns)
+        execute(new_url, f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})")  # noqa: S608 - ours
+
+    store = open_store(new_url)
+    [row] = store.entries()
+    store.save_repricings([Repricing(FULL["request_id"], 1, "list", 9.0, 4)])
+    store.close()
+
+    unknown = dict.fromkeys(("service_tier", "model_id", "finish_reason"))
+    assert row == {**FULL, "attempts": [{**FULL["attempts"][0], **unknown}]}
+    assert execute(new_url, "SELECT cost_nano FROM repricings") == [4]
+
+
+def columns_of(url: str, table: str) -> list[str]:
+    engine = engine_of(url)
+    names = [column["name"] for column in inspect(engine).get_columns(table)]
+    engine.dispose()
+    return names
+
+
+def literal(value: object) -> str:
+    """The value as SQL has it; structures are JSON."""
+    if value is None or isinstance(value, bool | int | float):
+        return "NULL" if value is None else str(value).upper()
+    text = value if isinstance(value, str) else json.dumps(value)
+    return "'" + text.replace("'", "''") + "'"
 
 
 def test_tables_of_a_newer_router_are_refused_and_left_alone(url: str) -> None:

@@ -63,6 +63,10 @@ FULL = {
             "verdict_detail": "it says that it does not know",
             "failure": None,
             "error": None,
+            "service_tier": "flex",
+            "model_id": "weak-2025-04-14",
+            "finish_reason": "stop",
+            "repriced": {},
         },
         {
             "request_id": "f" * 32,
@@ -87,6 +91,10 @@ FULL = {
             "verdict_detail": None,
             "failure": "overloaded",
             "error": "Overloaded: 529",
+            "service_tier": None,
+            "model_id": None,
+            "finish_reason": None,
+            "repriced": {},
         },
         {
             "request_id": "f" * 32,
@@ -111,6 +119,10 @@ FULL = {
             "verdict_detail": "",
             "failure": None,
             "error": None,
+            "service_tier": None,
+            "model_id": None,
+            "finish_reason": None,
+            "repriced": {},
         },
     ],
     "decision": {

@@ -14,11 +14,23 @@ from __future__ import annotations
 
 from router_core.errors import ConfigError, MissingExtra
 from router_core.records import Charge, Scope, Shortfall
-from router_core.types import Unit
-from router_core.stores.base import LedgerEntry, Movement, Row, Standing, Store
+from router_core.stores.base import LedgerEntry, Movement, Repricing, Row, Standing, Store
 from router_core.stores.memory import MemoryStore
+from router_core.types import Unit
 
-__all__ = ["Charge", "LedgerEntry", "Movement", "Row", "Scope", "Shortfall", "Standing", "Store", "Unit", "open_store"]
+__all__ = [
+    "Charge",
+    "LedgerEntry",
+    "Movement",
+    "Repricing",
+    "Row",
+    "Scope",
+    "Shortfall",
+    "Standing",
+    "Store",
+    "Unit",
+    "open_store",
+]
 
 _SQL = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 _PACKAGES = frozenset({"sqlalchemy", "alembic"})
@@ -28,7 +40,10 @@ def open_store(url: str) -> Store:
     """The store at "memory://", "sqlite:///FILE" or "postgresql+psycopg://USER:PASSWORD@HOST/DATABASE".
 
     A file is made if there is none, tables are made or migrated. ``?timeout=SECONDS`` after a file is how long to wait
-    for other writers (10).
+    for other writers (10). ``?pgbouncer=true`` after a database is for a pooler that gives each transaction another
+    connection to the server, such as PgBouncer with ``pool_mode = transaction``: nothing is then prepared or set for
+    longer than a transaction, at the price of one more round trip for each. A search_path is then given to the role
+    (``ALTER ROLE router SET search_path = router``), since such poolers refuse ``?options=``.
 
     Raises:
         ConfigError: the URL is of no such form.

@@ -29,11 +29,32 @@ class Standing(NamedTuple):
     held: int
 
 
+class Size(NamedTuple):
+    """How much a store keeps: receipts, attempts of them, and purses of budgets (one per budget, key, window, unit)."""
+
+    receipts: int
+    attempts: int
+    purses: int
+
+
 class Movement(NamedTuple):
     """What a settlement did to a budget: how it stands now, and what was spent of it ``before``."""
 
     standing: Standing
     before: int
+
+
+class Repricing(NamedTuple):
+    """What an attempt costs by other prices than those that it was booked with: nano-dollars, None if unknown.
+
+    ``price_version`` names these prices, ``at`` is when it was computed, in seconds since 1970 (UTC).
+    """
+
+    request_id: str
+    number: int
+    price_version: str
+    at: float
+    cost_nano: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,11 +135,30 @@ class Store(Protocol):
         """Keep a definition; None removes it. What was spent is kept in any case."""
         ...
 
+    def swap_budget(self, name: str, before: Mapping[str, Json] | None, after: Mapping[str, Json] | None) -> bool:
+        """Keep ``after`` if what is kept is ``before``, in one transaction, and say whether it was: who changes a part
+        of a definition reads it, swaps it, and begins anew if somebody else was quicker. None stands for no definition.
+        """
+        ...
+
+    def size(self, before: float | None = None) -> Size:
+        """How much is kept; with ``before``, of requests that ended before that time (purses are counted all)."""
+        ...
+
     def entries(self, *, since: float | None = None, until: float | None = None) -> Iterator[Row]:
         """The receipts of requests that ended in ``since`` <= time < ``until``, oldest first.
 
-        Each is a row of its columns with "attempts", a list of rows, and "decision", a row or None. What is written
-        while the rows are read may or may not be among them; none of them is torn.
+        Each is a row of its columns with "attempts", a list of rows, and "decision", a row or None. Each attempt has
+        "repriced": what was saved of it by ``save_repricings``, as nano-dollars by price version, the latest last. What
+        is written while the rows are read may or may not be among them; none of them is torn.
+        """
+        ...
+
+    def save_repricings(self, repricings: Sequence[Repricing]) -> int:
+        """Keep costs that were computed anew beside the old figures, which stay as they are. One of the same attempt
+        and price version is replaced; those of attempts that are not kept, or not any more, are left out.
+
+        They are written some at a time, so that who asks for much keeps nobody waiting. Returns how many are kept.
         """
         ...
 

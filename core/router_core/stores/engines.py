@@ -22,8 +22,18 @@ _CONNECT_S = 10
 _IDLE_TRANSACTION_S = 60
 """After that long a server ends the transaction of a process that was stopped in the middle of it."""
 
+_LIMITS = {
+    "lock_timeout": round(LOCK_WAIT_S * 1000),
+    "idle_in_transaction_session_timeout": _IDLE_TRANSACTION_S * 1000,
+}
+"""What holds in each transaction on a server, in milliseconds."""
+
+_LIMITS_OF_ONE = "SELECT " + ", ".join(f"set_config('{name}', '{value}', true)" for name, value in _LIMITS.items())
+"""Sets them for one transaction."""
+
+_POOLER = "pgbouncer"
 _SHORTEST_NAP_S, _LONGEST_NAP_S = 0.0002, 0.002
-_BEGIN = "router_begin"
+_BEGIN, _FIRST_WORDS = "router_begin", "router_first_words"
 
 
 def parse(url: str) -> sa.URL:
@@ -53,7 +63,7 @@ def make_engine(url: sa.URL, place: Place) -> sa.Engine:
     """An engine; nothing is connected yet.
 
     Raises:
-        ConfigError: see ``lock_wait_s``.
+        ConfigError: an option of the URL is wrong.
         StoreError: the folder of the file does not exist.
     """
     if url.get_backend_name() == "sqlite":
@@ -63,10 +73,39 @@ def make_engine(url: sa.URL, place: Place) -> sa.Engine:
         event.listen(engine, "connect", lambda connection, _record: _prepare_sqlite(connection, wait_s))
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    patience = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_S}
-    engine = sa.create_engine(url, isolation_level="READ COMMITTED", connect_args=patience, pool_pre_ping=True)
-    event.listen(engine, "connect", _prepare_postgres)
+    arguments: dict[str, Any] = {} if "connect_timeout" in url.query else {"connect_timeout": _CONNECT_S}
+    pooled = _is_pooled(url)
+    if pooled:
+        arguments["prepare_threshold"] = None
+    engine = sa.create_engine(
+        url.difference_update_query([_POOLER]),
+        isolation_level="READ COMMITTED",
+        connect_args=arguments,
+        pool_pre_ping=True,
+        execution_options={_FIRST_WORDS: _LIMITS_OF_ONE} if pooled else {},
+    )
+    if pooled:
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(_LIMITS_OF_ONE))
+    else:
+        event.listen(engine, "connect", _prepare_postgres)
     return engine
+
+
+def first_words(engine: sa.Engine) -> str | None:
+    """What must be said at the beginning of a transaction on a connection of the driver's own; None if nothing must.
+
+    Behind a pooler that gives each transaction another connection to the server, nothing can be set for longer than
+    one, and no statement can be prepared for the next.
+    """
+    words: str | None = engine.get_execution_options().get(_FIRST_WORDS)
+    return words
+
+
+def _is_pooled(url: sa.URL) -> bool:
+    given = url.query.get(_POOLER, "false")
+    if given not in {"true", "false"}:
+        raise ConfigError(f"store: pgbouncer={given} is neither true nor false; write ?pgbouncer=true")
+    return given == "true"
 
 
 def lock_wait_s(url: sa.URL) -> float:
@@ -147,6 +186,6 @@ def _begin_sqlite(connection: sa.Connection) -> None:
 
 def _prepare_postgres(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"SET lock_timeout = {round(LOCK_WAIT_S * 1000)}")
-        cursor.execute(f"SET idle_in_transaction_session_timeout = {_IDLE_TRANSACTION_S * 1000}")
+        for name, value in _LIMITS.items():
+            cursor.execute(f"SET {name} = {value}")
     connection.commit()

@@ -10,11 +10,11 @@ from typing import Any
 
 from router_core.records import Charge, Scope, Shortfall
 from router_core.stores.audit import Sums, counter_faults, receipt_faults
-from router_core.stores.base import LedgerEntry, Movement, Row, Standing
+from router_core.stores.base import LedgerEntry, Movement, Repricing, Row, Size, Standing
 from router_core.stores.book import Book, Changes, HoldState, Key
 from router_core.stores.forks import survive_forks
-from router_core.stores.rows import EntryRows, microseconds, read_row
-from router_core.stores.works import Renew, Reserve, Settle, Work, definition_text
+from router_core.stores.rows import EntryRows, microseconds, read_row, repricing_row
+from router_core.stores.works import Renew, Reserve, Settle, Work, definition_text, same_definition
 from router_core.types import Json
 
 
@@ -25,6 +25,7 @@ class MemoryStore:
         self._lock = threading.Lock()
         self._book = Book()
         self._rows: dict[str, EntryRows] = {}
+        self._repricings: defaultdict[str, dict[tuple[int, str], Row]] = defaultdict(dict)
         self._budgets: dict[str, str] = {}
         survive_forks(self)
 
@@ -72,19 +73,48 @@ class MemoryStore:
             else:
                 self._budgets[name] = text
 
+    def swap_budget(self, name: str, before: Mapping[str, Json] | None, after: Mapping[str, Json] | None) -> bool:
+        """Keep ``after`` if what is kept is ``before``, and say whether it was."""
+        wanted = None if before is None else definition_text(name, before)
+        text = None if after is None else definition_text(name, after)
+        with self._lock:
+            if not same_definition(self._budgets.get(name), wanted):
+                return False
+            if text is None:
+                self._budgets.pop(name, None)
+            else:
+                self._budgets[name] = text
+            return True
+
+    def size(self, before: float | None = None) -> Size:
+        """How much is kept."""
+        until_us = None if before is None else microseconds(before, "before")
+        with self._lock:
+            kept = [rows for rows in self._rows.values() if until_us is None or rows.request["at_us"] < until_us]
+            return Size(len(kept), sum(len(rows.attempts) for rows in kept), len(self._book.counters))
+
     def entries(self, *, since: float | None = None, until: float | None = None) -> Iterator[Row]:
         """The receipts of requests that ended in ``since`` <= time < ``until``, oldest first."""
         first = None if since is None else microseconds(since, "since")
         last = None if until is None else microseconds(until, "until")
         with self._lock:
-            rows = list(self._rows.values())
-        chosen = [
-            entry
-            for entry in rows
-            if (first is None or entry.request["at_us"] >= first) and (last is None or entry.request["at_us"] < last)
-        ]
-        chosen.sort(key=lambda entry: (entry.request["at_us"], entry.request["request_id"]))
-        return (read_row(e.request, [dict(attempt) for attempt in e.attempts], e.decision) for e in chosen)
+            chosen = [
+                (entry, list(self._repricings.get(name, {}).values()))
+                for name, entry in self._rows.items()
+                if (first is None or entry.request["at_us"] >= first)
+                and (last is None or entry.request["at_us"] < last)
+            ]
+        chosen.sort(key=lambda found: (found[0].request["at_us"], found[0].request["request_id"]))
+        return (read_row(*entry, repricings) for entry, repricings in chosen)
+
+    def save_repricings(self, repricings: Sequence[Repricing]) -> int:
+        """Keep costs that were computed anew beside the old figures."""
+        rows = [repricing_row(repricing) for repricing in repricings]
+        with self._lock:
+            kept = [row for row in rows if self._has_attempt(row["request_id"], row["number"])]
+            for row in kept:
+                self._repricings[row["request_id"]][row["number"], row["price_version"]] = row
+        return len(kept)
 
     def prune(self, before: float) -> int:
         """Remove the receipts of requests that ended before that time."""
@@ -99,6 +129,7 @@ class MemoryStore:
             self._book.forget([*old, *stray])
             for request_id in old:
                 del self._rows[request_id]
+                self._repricings.pop(request_id, None)
                 self._book.receipts.discard(request_id)
             self._book.changes = Changes()
         return len(old)
@@ -126,6 +157,10 @@ class MemoryStore:
     def begin_in_child(self) -> None:
         """Go on after a fork, in the child."""
         self._lock.release()
+
+    def _has_attempt(self, request_id: str, number: int) -> bool:
+        entry = self._rows.get(request_id)
+        return entry is not None and 1 <= number <= len(entry.attempts)
 
     def _do(self, work: Work) -> Any:
         with self._lock:

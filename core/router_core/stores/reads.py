@@ -10,10 +10,19 @@ from typing import Any
 import sqlalchemy as sa
 
 from router_core.stores.audit import Sums, counter_faults
-from router_core.stores.base import Row, Standing
+from router_core.stores.base import Row, Size, Standing
 from router_core.stores.book import Counter, Key
 from router_core.stores.rows import read_row, storable
-from router_core.stores.schema import ATTEMPTS, BUDGETS, COUNTERS, DECISIONS, REQUESTS, RESERVATIONS, counter_key
+from router_core.stores.schema import (
+    ATTEMPTS,
+    BUDGETS,
+    COUNTERS,
+    DECISIONS,
+    REPRICINGS,
+    REQUESTS,
+    RESERVATIONS,
+    counter_key,
+)
 from router_core.stores.statements import CHUNK
 from router_core.types import Json
 
@@ -34,6 +43,19 @@ def budgets(connection: sa.Connection) -> dict[str, dict[str, Json]]:
     return {name: json.loads(text) for name, text in sorted(map(tuple, rows))}
 
 
+def size(connection: sa.Connection, until_us: int | None) -> Size:
+    """How many receipts and attempts there are, of requests that ended before that moment, and how many counters."""
+    receipts, attempts, counters = (
+        sa.select(sa.func.count()).select_from(table) for table in (REQUESTS, ATTEMPTS, COUNTERS)
+    )
+    if until_us is not None:
+        receipts = receipts.where(REQUESTS.c.at_us < until_us)
+        attempts = attempts.where(
+            sa.exists().where(REQUESTS.c.request_id == ATTEMPTS.c.request_id, REQUESTS.c.at_us < until_us)
+        )
+    return Size(*(connection.execute(query).scalar_one() for query in (receipts, attempts, counters)))
+
+
 def page(connection: sa.Connection, since_us: int | None, until_us: int | None, after: Row | None) -> list[Row]:
     """The next receipts of that time after the one that was read last, oldest first."""
     found = REQUESTS.c
@@ -47,17 +69,24 @@ def page(connection: sa.Connection, since_us: int | None, until_us: int | None, 
         query = query.where(sa.tuple_(found.at_us, found.request_id) > last)
     requests = [dict(row) for row in connection.execute(query).mappings()]
     names = [request["request_id"] for request in requests]
-    attempts: defaultdict[str, list[Row]] = defaultdict(list)
     query = (
         sa.select(ATTEMPTS).where(ATTEMPTS.c.request_id.in_(names)).order_by(ATTEMPTS.c.request_id, ATTEMPTS.c.number)
     )
-    for attempt in connection.execute(query).mappings():
-        attempts[attempt["request_id"]].append(dict(attempt))
+    attempts = _by_request(connection, query)
+    repricings = _by_request(connection, sa.select(REPRICINGS).where(REPRICINGS.c.request_id.in_(names)))
     query = sa.select(DECISIONS).where(DECISIONS.c.request_id.in_(names))
     decisions = {row["request_id"]: dict(row) for row in connection.execute(query).mappings()}
     return [
-        read_row(request, attempts[name], decisions.get(name)) for request, name in zip(requests, names, strict=True)
+        read_row(request, attempts[name], decisions.get(name), repricings[name])
+        for request, name in zip(requests, names, strict=True)
     ]
+
+
+def _by_request(connection: sa.Connection, query: sa.Select[Any]) -> defaultdict[str, list[Row]]:
+    found: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in connection.execute(query).mappings():
+        found[row["request_id"]].append(dict(row))
+    return found
 
 
 def faults_of_budgets(connection: sa.Connection) -> list[str]:
@@ -92,7 +121,7 @@ def faults_of_budgets(connection: sa.Connection) -> list[str]:
 
 def faults_of_rows(connection: sa.Connection) -> Iterator[str]:
     """Rows that belong to no request, in words; and on SQLite what its own check finds."""
-    for table in (ATTEMPTS, DECISIONS):
+    for table in (ATTEMPTS, DECISIONS, REPRICINGS):
         strays = (
             sa.select(table.c.request_id)
             .distinct()

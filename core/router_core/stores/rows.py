@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from router_core.records import Attempt, Decision, Receipt
-from router_core.stores.base import LedgerEntry, Row
+from router_core.stores.base import LedgerEntry, Repricing, Row
 from router_core.types import Usage
 
 KINDS = (
@@ -79,11 +79,41 @@ def entry_rows(entry: LedgerEntry) -> EntryRows:
     return rows
 
 
-def read_row(request: Mapping[str, Any], attempts: Sequence[Row], decision: Mapping[str, Any] | None) -> Row:
-    """What the ledger hands out for one receipt."""
+def repricing_row(repricing: Repricing) -> Row:
+    """The row of a cost that was computed anew.
+
+    Raises:
+        ValueError: a number is too large for a column or below 0, a time is none, or the version has no name.
+    """
+    request_id, number, version, at, cost = repricing
+    if not version:
+        raise ValueError(f"price_version: it is empty for attempt {number} of {request_id}; name the prices")
+    if not 0 <= number <= MAX_INTEGER:
+        raise ValueError(f"number: {number} is no attempt of {request_id}")
+    if cost is not None and not 0 <= cost <= MAX_INTEGER:
+        raise ValueError(f"cost_nano: {cost} of attempt {number} of {request_id} is not an amount")
+    return {
+        "request_id": request_id,
+        "number": number,
+        "price_version": storable(version),
+        "at_us": microseconds(at, "at"),
+        "cost_nano": cost,
+    }
+
+
+def read_row(
+    request: Mapping[str, Any],
+    attempts: Sequence[Row],
+    decision: Mapping[str, Any] | None,
+    repricings: Iterable[Row] = (),
+) -> Row:
+    """What the ledger hands out for one receipt. ``repricings`` are of its attempts."""
+    repriced: dict[int, dict[str, int | None]] = {attempt["number"]: {} for attempt in attempts}
+    for row in sorted(repricings, key=lambda row: (row["at_us"], row["price_version"])):
+        repriced.setdefault(row["number"], {})[row["price_version"]] = row["cost_nano"]
     return {
         **_decoded(request, _REQUEST_JSON),
-        "attempts": list(attempts),
+        "attempts": [{**attempt, "repriced": repriced[attempt["number"]]} for attempt in attempts],
         "decision": None if decision is None else _decoded(decision, _DECISION_JSON),
     }
 
@@ -137,6 +167,9 @@ def _attempt(request_id: str, attempt: Attempt) -> Row:
         "verdict_detail": None if verdict is None else storable(verdict.detail),
         "failure": None if failure is None else failure.value,
         "error": storable(attempt.error),
+        "service_tier": storable(attempt.service_tier),
+        "model_id": storable(attempt.model_id),
+        "finish_reason": storable(attempt.finish_reason),
     }
 
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from router_core.stores.book import Key
 from router_core.stores.rows import KINDS
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision that this code reads and writes."""
 
 VERSION_TABLE = "router_schema_version"
@@ -77,8 +77,22 @@ ATTEMPTS = sa.Table(
     sa.Column("verdict_detail", sa.Text),
     sa.Column("failure", sa.Text),
     sa.Column("error", sa.Text),
+    sa.Column("service_tier", sa.Text),
+    sa.Column("model_id", sa.Text),
+    sa.Column("finish_reason", sa.Text),
 )
 """One row per attempt; tokens are NULL where nothing is known of them."""
+
+REPRICINGS = sa.Table(
+    "repricings",
+    METADATA,
+    sa.Column("request_id", _SORTED, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("price_version", sa.Text, primary_key=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("cost_nano", sa.BigInteger),
+)
+"""What attempts cost by other prices than those that they were booked with; ``at_us`` is when that was computed."""
 
 DECISIONS = sa.Table(
     "decisions",

@@ -15,15 +15,16 @@ from router_core.errors import MissingExtra, StoreError
 from router_core.records import Charge, Scope, Shortfall
 from router_core.stores import reads
 from router_core.stores.audit import receipt_faults
-from router_core.stores.base import LedgerEntry, Movement, Row, Standing
+from router_core.stores.base import LedgerEntry, Movement, Repricing, Row, Size, Standing
 from router_core.stores.commits import GroupCommit
 from router_core.stores.engines import lock_wait_s, make_engine, parse
 from router_core.stores.failures import Place
 from router_core.stores.forks import survive_forks
-from router_core.stores.rows import microseconds
+from router_core.stores.rows import microseconds, repricing_row
+from router_core.stores.statements import CHUNK
 from router_core.stores.upgrade import bring_up
 from router_core.stores.works import Renew, Reserve, Settle, definition_text
-from router_core.stores.writer import Operation, Prune, Reclaim, SaveBudget, Writer
+from router_core.stores.writer import Operation, Prune, Reclaim, SaveBudget, SaveRepricings, SwapBudget, Writer
 from router_core.types import Json
 
 T = TypeVar("T")
@@ -98,11 +99,28 @@ class SqlStore:
         """Keep a definition, or remove it."""
         self._commits.do(SaveBudget(name, None if definition is None else definition_text(name, definition)))
 
+    def swap_budget(self, name: str, before: Mapping[str, Json] | None, after: Mapping[str, Json] | None) -> bool:
+        """Keep ``after`` if what is kept is ``before``, and say whether it was."""
+        texts = (None if each is None else definition_text(name, each) for each in (before, after))
+        swapped: bool = self._commits.do(SwapBudget(name, *texts))
+        return swapped
+
+    def size(self, before: float | None = None) -> Size:
+        """How much is kept."""
+        until_us = None if before is None else microseconds(before, "before")
+        return self._read(lambda connection: reads.size(connection, until_us))
+
     def entries(self, *, since: float | None = None, until: float | None = None) -> Iterator[Row]:
         """The receipts of requests that ended in ``since`` <= time < ``until``, oldest first."""
         first = None if since is None else microseconds(since, "since")
         last = None if until is None else microseconds(until, "until")
         return self._pages(first, last)
+
+    def save_repricings(self, repricings: Sequence[Repricing]) -> int:
+        """Keep costs that were computed anew beside the old figures."""
+        rows = [repricing_row(repricing) for repricing in repricings]
+        parts = [rows[at : at + CHUNK] for at in range(0, len(rows), CHUNK)]
+        return sum(self._commits.do(SaveRepricings(part)) for part in parts)
 
     def prune(self, before: float) -> int:
         """Remove the receipts of requests that ended before that time."""

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 
-from router_core.stores.schema import ATTEMPTS, BUDGETS, COUNTERS, DECISIONS, REQUESTS, RESERVATIONS
+from router_core.stores.schema import ATTEMPTS, BUDGETS, COUNTERS, DECISIONS, REPRICINGS, REQUESTS, RESERVATIONS
 
 CHUNK = 256
 """How many names one statement looks up; longer lists are looked up in chunks."""
@@ -83,6 +83,20 @@ class Statements:
             "known", size, lambda names: sa.select(REQUESTS.c.request_id).where(REQUESTS.c.request_id.in_(names))
         )
 
+    def kept_of(self, size: int) -> str:
+        """Which of these requests have a receipt, locked, and how many attempts."""
+        found = REQUESTS.c
+        return self._sized(
+            "kept",
+            size,
+            lambda names: (
+                sa.select(found.request_id, found.attempt_count)
+                .where(found.request_id.in_(names))
+                .order_by(found.request_id)
+                .with_for_update(read=True)
+            ),
+        )
+
     @cached_property
     def expired(self) -> str:
         """Holds whose lease has expired, locked, without those that somebody else is busy with."""
@@ -123,10 +137,20 @@ class Statements:
 
     @cached_property
     def remove_receipts(self) -> tuple[str, ...]:
-        """Remove the rows of a receipt."""
+        """Remove the rows of a receipt: first the one that ``kept_of`` locks, so that nothing is added to the others
+        meanwhile."""
         return tuple(
             self._text(sa.delete(table).where(table.c.request_id == sa.bindparam("request_id")))
-            for table in (ATTEMPTS, DECISIONS, REQUESTS)
+            for table in (REQUESTS, ATTEMPTS, DECISIONS, REPRICINGS)
+        )
+
+    @cached_property
+    def save_repricing(self) -> str:
+        """Keep a cost that was computed anew, in the place of the one that is there."""
+        insert = self._insert(REPRICINGS)
+        values = {name: insert.excluded[name] for name in ("at_us", "cost_nano")}
+        return self._text(
+            insert.on_conflict_do_update(index_elements=["request_id", "number", "price_version"], set_=values)
         )
 
     @cached_property
@@ -164,6 +188,18 @@ class Statements:
         return self._text(
             insert.on_conflict_do_update(index_elements=["name"], set_={"definition": insert.excluded.definition})
         )
+
+    @cached_property
+    def budget_of(self) -> str:
+        """The definition of a budget, locked."""
+        return self._text(
+            sa.select(BUDGETS.c.definition).where(BUDGETS.c.name == sa.bindparam("of_name")).with_for_update()
+        )
+
+    @cached_property
+    def add_budget(self) -> str:
+        """Keep the first definition of a budget."""
+        return self._text(sa.insert(BUDGETS))
 
     @cached_property
     def remove_budget(self) -> str:

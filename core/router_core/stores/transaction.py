@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
+from router_core.stores.base import Row
 from router_core.stores.book import Book, Counter, Hold, HoldState, Key
 from router_core.stores.rows import storable
 from router_core.stores.schema import counter_id, counter_key
 from router_core.stores.statements import CHUNK, Statements, sized
-from router_core.stores.works import Work
+from router_core.stores.works import Work, same_definition
 
 
 class Cursor(Protocol):
@@ -132,6 +133,30 @@ class Transaction:
             self._write(self._statements.remove_budget, [{"of_name": name}])
         else:
             self._write(self._statements.save_budget, [{"name": name, "definition": definition}])
+
+    def swap_budget(self, name: str, before: str | None, after: str | None) -> bool:
+        """Keep the definition ``after`` (None: none) if ``before`` is kept; says whether it was.
+
+        Where nothing was kept and somebody else keeps a first definition meanwhile, that is an integrity error.
+        """
+        rows = self._rows(self._statements.budget_of, {"of_name": name})
+        kept = rows[0][0] if rows else None
+        if not same_definition(kept, before):
+            return False
+        if before is None and after is not None:
+            self._write(self._statements.add_budget, [{"name": name, "definition": after}])
+        else:
+            self.save_budget(name, after)
+        return True
+
+    def save_repricings(self, rows: Sequence[Row]) -> int:
+        """Keep those whose attempts are kept; says how many."""
+        kept: dict[str, int] = {}
+        for chunk in sized(sorted({row["request_id"] for row in rows})):
+            kept.update((name, count) for name, count in self._rows(self._statements.kept_of(len(chunk)), chunk))
+        found = [row for row in rows if 1 <= row["number"] <= kept.get(row["request_id"], 0)]
+        self._write(self._statements.save_repricing, found)
+        return len(found)
 
     def _take(self, rows: Sequence[Sequence[Any]]) -> int:
         for request_id, counter, amount, floor, owner, expires_us, state, spent in rows:

@@ -137,6 +137,13 @@ def definition_text(name: str, definition: Mapping[str, object]) -> str:
         raise ValueError(f"budgets.{name}: the definition is not JSON: {error}") from None
 
 
+def same_definition(one: str | None, other: str | None) -> bool:
+    """Whether two texts say the same of a budget; None says that there is none."""
+    if one is None or other is None:
+        return one is other
+    return bool(json.loads(one) == json.loads(other))
+
+
 def _check(charge: Charge) -> None:
     if charge.unit not in get_args(Unit):
         raise ValueError(f"charges: {charge.unit!r} of {charge.budget!r} is no unit; it is 'nano' or 'tokens'")

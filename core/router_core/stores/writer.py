@@ -11,8 +11,9 @@ from typing import Any, Protocol, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from router_core.stores.base import Row
 from router_core.stores.commits import Done
-from router_core.stores.engines import begin_writing
+from router_core.stores.engines import begin_writing, first_words
 from router_core.stores.failures import Place
 from router_core.stores.statements import Statements
 from router_core.stores.transaction import CounterGone, Transaction
@@ -71,7 +72,32 @@ class SaveBudget:
         transaction.save_budget(self.name, self.definition)
 
 
-Operation: TypeAlias = "Work | Reclaim | Prune | SaveBudget"
+@dataclass(frozen=True, slots=True)
+class SwapBudget:
+    """``Store.swap_budget``; the definitions are JSON."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+    def run(self, transaction: Transaction) -> bool:
+        """Keep the definition, if the one before is as it was."""
+        return transaction.swap_budget(self.name, self.before, self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class SaveRepricings:
+    """A part of ``Store.save_repricings``."""
+
+    rows: Sequence[Row]
+
+    def run(self, transaction: Transaction) -> int:
+        """Keep those whose attempts are kept."""
+        return transaction.save_repricings(self.rows)
+
+
+_ALONE = (Reclaim, Prune, SaveBudget, SwapBudget, SaveRepricings)
+Operation: TypeAlias = "Work | Reclaim | Prune | SaveBudget | SwapBudget | SaveRepricings"
 
 
 class _Fault(Enum):
@@ -92,6 +118,7 @@ class Writer:
         self._wait_s = wait_s
         self._statements = Statements(dialect)
         self._sqlite = dialect.name == "sqlite"
+        self._first_words = first_words(engine)
         # Drivers refuse a number that does not fit a column, and half of a surrogate pair, in Python's own words.
         self._errors = (dialect.loaded_dbapi.Error, SQLAlchemyError, OverflowError, UnicodeError)
         self._link: Any = None
@@ -129,9 +156,9 @@ class Writer:
     def _transact(self, group: Sequence[Operation]) -> list[Done]:
         with self._transaction() as transaction:
             first = group[0]
-            if isinstance(first, Reclaim | Prune | SaveBudget):
+            if isinstance(first, _ALONE):
                 return [Done(first.run(transaction))]
-            works = [work for work in group if not isinstance(work, Reclaim | Prune | SaveBudget)]
+            works = [work for work in group if not isinstance(work, _ALONE)]
             transaction.load(works)
             done = [_applied(work, transaction) for work in works]
             transaction.flush()
@@ -149,7 +176,10 @@ class Writer:
             begin_writing(self._link.driver_connection, self._wait_s)
         well = False
         try:
-            transaction = Transaction(self._link.cursor(), self._statements)
+            cursor = self._link.cursor()
+            if self._first_words is not None:
+                cursor.execute(self._first_words)
+            transaction = Transaction(cursor, self._statements)
             yield transaction
             if transaction.wrote:
                 self._link.commit()
@@ -178,7 +208,7 @@ class Writer:
 def _groups(operations: Sequence[Operation]) -> Iterator[list[Operation]]:
     group: list[Operation] = []
     for operation in operations:
-        if isinstance(operation, Reclaim | Prune | SaveBudget):
+        if isinstance(operation, _ALONE):
             if group:
                 yield group
             yield [operation]
