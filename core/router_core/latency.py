@@ -29,9 +29,14 @@ QUANTILE = 0.9
 
 
 class QuantileSketch:
-    """Counts of positive values in buckets of equal ratio. Not thread-safe by itself."""
+    """Counts of positive values in buckets of equal ratio. Not thread-safe by itself.
 
-    def __init__(self) -> None:
+    Args:
+        forget_at: observations after which all counts are halved; ``math.inf`` forgets nothing.
+    """
+
+    def __init__(self, *, forget_at: float = _FORGET_AT) -> None:
+        self._forget_at = forget_at
         self._counts: dict[int, int] = {}
         self.total = 0
 
@@ -40,7 +45,7 @@ class QuantileSketch:
         bucket = math.ceil(math.log(max(value, _SHORTEST_S)) / _LOG_GAMMA)
         self._counts[bucket] = self._counts.get(bucket, 0) + 1
         self.total += 1
-        if self.total >= _FORGET_AT:
+        if self.total >= self._forget_at:
             self._counts = {b: n // 2 for b, n in self._counts.items() if n > 1}
             self.total = sum(self._counts.values())
 
@@ -51,8 +56,17 @@ class QuantileSketch:
         for bucket in sorted(self._counts):
             seen += self._counts[bucket]
             if seen > rank:
-                return float(2 * _GAMMA**bucket / (_GAMMA + 1))
+                return _middle(bucket)
         return None
+
+    @property
+    def buckets(self) -> list[tuple[float, int]]:
+        """The values that were seen, each within 2 %, and how often; the smallest first."""
+        return [(_middle(bucket), count) for bucket, count in sorted(self._counts.items())]
+
+
+def _middle(bucket: int) -> float:
+    return float(2 * _GAMMA**bucket / (_GAMMA + 1))
 
 
 @dataclass(slots=True)

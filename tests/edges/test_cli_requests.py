@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,14 @@ import pytest
 from typer.testing import Result
 
 from router_core.cli.ask import answer
+from router_core.stores import open_store
+from tests.stores.samples import charge, entry
 
 Run = Callable[..., Result]
 Refused = Callable[..., str]
+
+BOX = "endpoints: {box: {base_url: 'http://192.0.2.1/v1'}}\n"
+"""An address for documentation (RFC 5737): what is on this machine is free."""
 
 
 def test_explain_shows_decision_features_and_predictions_and_calls_no_model(
@@ -43,6 +49,118 @@ def test_explain_as_json_has_all_of_the_decision(config: Path, run: Run) -> None
     assert decision["reason"] == "only_feasible_model"
     assert [refusal["code"] for refusal in decision["refusals"]] == ["max_cost"]
     assert decision["predictions"][0]["cost_usd"].startswith("0.000")
+
+
+def budgeted(config: Path, *budgets: str) -> None:
+    config.write_text(config.read_text() + "budgets:\n" + "".join(f"  - {{{budget}}}\n" for budget in budgets))
+
+
+def spend(here: Path, nano: int, **about: Any) -> None:
+    """Let so much be spent of the budget "all"."""
+    store = open_store(f"sqlite:///{here / 'router.db'}")
+    purse = charge("all", **{"window": "total", "limit": 10**12, "amount": nano} | about)
+    store.reserve("r1", [purse], owner="me", expires=9e9)
+    store.settle("r1", {purse.scope: nano}, entry("r1", nano))
+    store.close()
+
+
+def preview(run: Run, *args: str) -> dict[str, Any]:
+    result = run("explain", "--json", "What is the capital of France?", *args)
+    assert result.exit_code == 0, result.stderr
+    found: dict[str, Any] = json.loads(result.stdout)["budgets"]
+    return found
+
+
+def test_explain_without_budgets_says_nothing_of_them(config: Path, run: Run) -> None:
+    assert "Budget" not in run("explain", "Hi").stdout
+    assert preview(run) is None
+
+
+def test_explain_tells_what_a_request_would_hold_and_makes_no_store(
+    config: Path, here: Path, server: Any, run: Run
+) -> None:
+    budgeted(config, "name: all, limit_usd: 10", "name: mine, limit_usd: 1, scope: session")
+    before = sorted(here.iterdir())
+    found = preview(run)
+    assert found["verdict"] == "fits"
+    (purse,) = found["purses"]
+    assert (purse["budget"], purse["limit"], purse["spent"], purse["fits"]) == ("all", "10", "0", True)
+    # 4,096 tokens of each model, and once more of the dearest if it fails.
+    assert Decimal("1.64") < Decimal(purse["needed"]) < Decimal("1.66")
+    assert "the worst case fits now" in " ".join(run("explain", "Hi").stdout.split())
+    assert sorted(here.iterdir()) == before
+    assert server.asked == []
+
+
+def test_what_explain_foretells_is_what_comes(config: Path, here: Path, server: Any, run: Run) -> None:
+    budgeted(config, "name: all, limit_usd: 10")
+    spend(here, 9_500_000_000)
+    found = preview(run)
+    assert found["verdict"] == "limited"
+    assert found["purses"][0]["fits"] is False
+    assert found["purses"][0]["spent"] == "9.5"
+
+    run("ask", "--no-stream", "What is the capital of France?")
+    limits = {body["model"]: body.get("max_tokens") or body.get("max_completion_tokens") for body in server.asked}
+    assert limits == found["max_tokens"]
+    assert "answers would end at what is left: weak at " in " ".join(run("explain", "Hi").stdout.split())
+
+
+@pytest.mark.parametrize(
+    ("mode", "verdict", "told"),
+    [
+        ("stop", "refused", "it would be refused: the request does not fit a budget"),
+        ("ask", "asks", "somebody would be asked: the request does not fit a budget"),
+        ("degrade", "degraded", "only weak would be asked"),
+    ],
+)
+def test_explain_tells_what_becomes_of_a_request_that_does_not_fit(
+    config: Path, here: Path, server: Any, run: Run, mode: str, verdict: str, told: str
+) -> None:
+    budgeted(config, f"name: all, limit_usd: 10, on_exceeded: {mode}")
+    spend(here, 9_950_000_000)
+    found = preview(run)
+    assert found["verdict"] == verdict
+    assert found["ladder"] == (["weak"] if mode == "degrade" else None)
+    assert found["max_tokens"] == {}
+    assert told in " ".join(run("explain", "What is the capital of France?").stdout.split())
+    store = open_store("sqlite:///router.db")
+    assert [(each.spent, each.held) for each in store.standings()] == [(9_950_000_000, 0)]
+    assert len(list(store.entries())) == 1
+    store.close()
+    assert server.asked == []
+
+
+def test_explain_knows_what_is_set_in_the_store(config: Path, here: Path, run: Run) -> None:
+    config.write_text(config.read_text() + "ledger: {}\n")
+    assert preview(run) is None
+    run("budget", "set", "tokens", "--limit-tokens", "5")
+    assert preview(run)["verdict"] == "refused"
+    assert preview(run)["purses"][0]["unit"] == "tokens"
+
+
+def test_calls_that_were_are_nothing_to_a_budget_per_call(config: Path, here: Path, run: Run) -> None:
+    budgeted(config, "name: all, limit_usd: 10, per: call")
+    spend(here, 9_990_000_000, window="r1")
+    assert preview(run)["verdict"] == "fits"
+
+
+def test_a_model_without_a_price_is_foretold_to_be_refused(here: Path, run: Run) -> None:
+    (here / "router.yaml").write_text("models: [{name: weak, endpoint: box}]\n" + BOX)
+    budgeted(here / "router.yaml", "name: all, limit_usd: 10")
+    found = preview(run)
+    assert found["verdict"] == "refused"
+    assert "'weak' has no known price" in found["why"]
+
+
+def test_explain_decides_even_if_the_store_cannot_be_used(config: Path, here: Path, run: Run) -> None:
+    budgeted(config, "name: all, limit_usd: 10")
+    (here / "router.db").write_bytes(b"no database" * 1_000)
+    shown = run("explain", "Hi")
+    assert shown.exit_code == 0
+    assert "Start" in shown.stdout
+    assert "Budgets: unknown, the store " in " ".join(shown.stdout.split())
+    assert "is no SQLite database" in preview(run)
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_core.budget import UNBOUNDED_OUTPUT, Budget, charges_of, plan_call, spent_of
+from router_core.budget import UNBOUNDED_OUTPUT, Budget, TopUp, charges_of, overlaid, plan_call, spent_of
 from router_core.errors import ConfigError
 from router_core.prices import PriceBook
 from router_core.records import Attempt, AttemptOutcome
@@ -188,3 +190,159 @@ def test_the_floor_is_never_above_what_is_held() -> None:
     (charge,) = charges_of([Budget(name="b", limit_usd=1)], view(), [plan_call(free, view(), BOOK)], NOW, "r")
 
     assert (charge.amount, charge.floor) == (0, 0)
+
+
+# ------------------------------------------------------------------------------------- definitions, overlays, top-ups
+
+AMOUNTS = (
+    st.decimals(0, 10**9, places=9).map(str) | st.integers(0, 10**6) | st.floats(0, 1e6).map(lambda x: round(x, 9))
+)
+OTHERS = {
+    "per": st.sampled_from(["call", "day", "week", "month", "total"]),
+    "scope": st.sampled_from(["all", "session", "tag:user", "model:m", "provider:p"]),
+    "on_exceeded": st.sampled_from(["stop", "degrade", "ask"]),
+    "timezone": st.sampled_from(["UTC", "Europe/Madrid", "America/New_York"]),
+    "month_start": st.integers(1, 28),
+    "thresholds": st.lists(st.integers(1, 200), max_size=3).map(tuple),
+}
+KEYS, WINDOWS = st.sampled_from(["", "user:ada", "s1"]), st.sampled_from(["total", "2026-11-25", "2026-11-01"])
+TOP_UPS = st.lists(
+    st.builds(TopUp, KEYS, WINDOWS, st.integers(1, 10**12), st.sampled_from(["nano", "tokens"])), max_size=4
+).map(tuple)
+
+
+@st.composite
+def settings_of(draw: st.DrawFn, *, limit: bool = True) -> dict[str, Any]:
+    """Fields of a budget, any of them; a limit is among them, or may be."""
+    chosen = draw(st.fixed_dictionaries({}, optional={**OTHERS, "top_ups": TOP_UPS}))
+    if limit or draw(st.booleans()):
+        chosen.update(
+            draw(st.fixed_dictionaries({"limit_usd": AMOUNTS}) | st.just({"limit_tokens": draw(st.integers(0, 10**9))}))
+        )
+    return chosen
+
+
+def as_json(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Fields as a store has them."""
+    text: dict[str, Any] = json.loads(json.dumps(chosen))
+    return text
+
+
+def told(budget: Budget) -> dict[str, Any]:
+    """All that a budget says, its limit in whole units."""
+    shown = {field.name: getattr(budget, field.name) for field in fields(budget)}
+    del shown["limit_usd"], shown["limit_tokens"]
+    return {**shown, "unit": budget.unit}
+
+
+@given(settings_of())
+def test_a_definition_makes_the_budget_again(chosen: dict[str, Any]) -> None:
+    budget = Budget(name="b", **chosen)
+    again = Budget.from_definition("b", as_json(budget.definition()))
+
+    assert told(again) == told(budget)
+    assert again.definition() == budget.definition()
+
+
+@given(settings_of(), settings_of(limit=False))
+def test_what_the_store_says_holds_and_what_it_does_not_say_stays(
+    given_: dict[str, Any], saved: dict[str, Any]
+) -> None:
+    budget = Budget(name="b", **given_)
+    (held,) = overlaid([budget], {"b": as_json(saved)})
+
+    limits = {"limit_usd", "limit_tokens"}
+    source = {**{k: v for k, v in given_.items() if k not in limits or not limits & saved.keys()}, **saved}
+    assert told(held) == told(Budget(name="b", **source))
+
+
+@given(st.lists(settings_of(), max_size=3), settings_of(limit=False))
+def test_budgets_of_the_store_stand_beside_those_that_are_given(
+    given_: list[dict[str, Any]], saved: dict[str, Any]
+) -> None:
+    budgets = tuple(Budget(name=f"b{number}", **chosen) for number, chosen in enumerate(given_))
+    held = overlaid(budgets, {"other": as_json(saved)})
+
+    assert [told(each) for each in held[: len(budgets)]] == [told(each) for each in budgets]
+    # What the store keeps of a budget that has no limit any more changes nothing.
+    assert [each.name for each in held[len(budgets) :]] == ["other"] * bool(
+        {"limit_usd", "limit_tokens"} & saved.keys()
+    )
+
+
+@given(settings_of(), KEYS, WINDOWS, st.lists(st.integers(1, 10**12), max_size=3))
+def test_a_top_up_adds_to_one_purse_alone(chosen: dict[str, Any], key: str, window: str, amounts: list[int]) -> None:
+    before = budget = Budget(name="b", **chosen)
+    for units in amounts:
+        budget = budget.topped_up(key, window, units)
+    budget = Budget.from_definition("b", as_json(budget.definition()))
+
+    assert budget.limit == before.limit
+    for other_key in ("", "user:ada", "s1"):
+        for other in ("total", "2026-11-25", "2026-11-01"):
+            more = sum(amounts) if (other_key, other) == (key, window) else 0
+            assert budget.limit_of(other_key, other) == before.limit_of(other_key, other) + more
+
+
+def test_a_budget_whose_unit_is_changed_has_no_top_up_of_the_other() -> None:
+    dollars = Budget(name="b", limit_usd=1).topped_up("", "total", 10**9)
+    (tokens,) = overlaid([dollars], {"b": {"limit_tokens": 50}})
+
+    assert tokens.limit_of("", "total") == 50
+    assert dollars.limit_of("", "total") == 2 * 10**9
+
+
+@given(units=st.integers(-5, 0))
+def test_less_is_no_top_up(units: int) -> None:
+    with pytest.raises(ConfigError, match=f"{units} is no top-up; give an amount above 0"):
+        Budget(name="b", limit_usd=1).topped_up("", "total", units)
+
+
+@given(settings_of())
+def test_a_top_up_raises_what_a_request_is_held_against(chosen: dict[str, Any]) -> None:
+    budget = Budget(name="b", **{**chosen, "scope": "all", "per": "day", "top_ups": ()})
+    plan = [plan_call(model(), view(max_tokens=10), BOOK)]
+    (before,) = charges_of([budget], view(), plan, NOW, "r")
+    (after,) = charges_of([budget.topped_up("", before.window, 7)], view(), plan, NOW, "r")
+
+    assert after == before._replace(limit=before.limit + 7)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=6,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*OTHERS, "limit_usd", "limit_tokens", "top_ups", "colour"]), JSON, max_size=4))
+def test_whatever_a_store_says_of_a_budget_is_one_or_a_clear_error(definition: dict[str, Any]) -> None:
+    made = made_or_told(definition)
+    if isinstance(made, str):
+        assert "budgets.b" in made
+    else:
+        assert made.limit_of("", "total") >= made.limit >= 0
+        made.window(NOW, "r")
+        made.resets_at(NOW)
+
+
+def made_or_told(definition: dict[str, Any]) -> Budget | str:
+    try:
+        return Budget.from_definition("b", definition)
+    except ConfigError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    ("definition", "named"),
+    [
+        ({"limit_usd": "1", "colour": "red"}, r"\['colour'\] are unknown here; set the budget anew"),
+        ({"limit_tokens": 1.5}, "limit_tokens: 1.5 is no whole number"),
+        ({"limit_tokens": 5, "top_ups": [["", "total", 5]]}, "its definition is none .*; set the budget anew"),
+        ({"limit_tokens": 5, "top_ups": [["", "total", -5, "tokens"]]}, "is no top-up"),
+        ({"limit_tokens": 5, "thresholds": 50}, "its definition is none"),
+    ],
+)
+def test_a_definition_that_is_none_says_what_is_wrong(definition: dict[str, Any], named: str) -> None:
+    with pytest.raises(ConfigError, match=named):
+        overlaid([], {"b": definition})

@@ -36,6 +36,11 @@ def number(value: float | None, unit: str = "") -> str:
     return (f"{value:,}" if isinstance(value, int) else f"{value:.3g}") + unit
 
 
+def harmless(text: str) -> str:
+    """The text with what cannot be printed written out: a name out of a request could command the terminal."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def plain_table(*columns: str, numeric: Collection[str] = ()) -> Table:
     """A table with no lines but the head's. Words that are too long are folded, not lost."""
     from rich import box  # noqa: PLC0415 - slow to import

@@ -14,6 +14,7 @@ from router_core.errors import ConfigError
 
 if TYPE_CHECKING:
     from router_core.budget import Budget
+    from router_core.ledger import Ledger
     from router_core.stores import Store
 
 StoreOption = Annotated[
@@ -32,8 +33,9 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @contextmanager
-def opened(store: str | None, config: Path | None) -> Iterator[Store]:
-    """The store at a URL, or the one of a registry file. It is never made: a ledger that is not there is an error.
+def opened(store: str | None, config: Path | None, *, create: bool = False) -> Iterator[Store]:
+    """The store at a URL, or the one of a registry file. A ledger that is not there is an error, unless it is to be
+    created.
 
     Raises:
         ConfigError: the URL is none, or its file does not exist. StoreError: the store cannot be used.
@@ -41,12 +43,11 @@ def opened(store: str | None, config: Path | None) -> Iterator[Store]:
     from router_core.stores import open_store  # noqa: PLC0415 - slow to import
 
     url = store or _of_file(config)
-    for scheme in _SQLITE:
-        name = url.removeprefix(scheme).partition("?")[0]
-        if url.startswith(scheme) and name and not Path(name).exists():
-            raise ConfigError(
-                f"store: there is no {name}; give the URL of a ledger with --store, or run a router with a ledger first"
-            )
+    missing = None if create else _missing(url)
+    if missing is not None:
+        raise ConfigError(
+            f"store: there is no {missing}; give the URL of a ledger with --store, or run a router with a ledger first"
+        )
     if url.startswith("memory:"):
         raise ConfigError("store: memory:// ends with its process, so that no command can look into it")
     found = open_store(url)
@@ -56,13 +57,38 @@ def opened(store: str | None, config: Path | None) -> Iterator[Store]:
         found.close()
 
 
-def budgets_of(config: Path | None) -> tuple[Budget, ...]:
-    """The budgets that a registry file sets; none without a file."""
+@contextmanager
+def opened_if_there(store: str | None, config: Path | None) -> Iterator[Store | None]:
+    """The store, or None where nothing was kept yet: the file of the registry's store, or of the usual one, is made by
+    the first request. A store that is named itself must be there.
+
+    Raises:
+        ConfigError, StoreError: see ``opened``.
+    """
+    url = store or _of_file(config)
+    if store is None and (url.startswith("memory:") or _missing(url) is not None):
+        yield None
+        return
+    with opened(url, None) as found:
+        yield found
+
+
+def ledger_of(config: Path | None) -> Ledger | None:
+    """The ledger that a registry file describes, not opened; None without a file, or without one in it.
+
+    Raises:
+        ConfigError: the file is wrong.
+    """
     if config is None:
-        return ()
+        return None
     from router_core.config import load  # noqa: PLC0415 - slow to import
 
-    ledger = load(config).ledger
+    return load(config).ledger
+
+
+def budgets_of(config: Path | None) -> tuple[Budget, ...]:
+    """The budgets that a registry file sets; none without a file."""
+    ledger = ledger_of(config)
     return () if ledger is None else ledger.given
 
 
@@ -89,9 +115,14 @@ def moment(text: str, now: datetime, option: str) -> float:
 
 
 def _of_file(config: Path | None) -> str:
-    if config is None:
-        return _DEFAULT
-    from router_core.config import load  # noqa: PLC0415 - slow to import
-
-    ledger = load(config).ledger
+    ledger = ledger_of(config)
     return _DEFAULT if ledger is None else ledger.url or _DEFAULT
+
+
+def _missing(url: str) -> str | None:
+    """The file of an SQLite URL if it does not exist. What a URI names (``sqlite:///file:...``) is SQLite's to find."""
+    for scheme in _SQLITE:
+        name = url.removeprefix(scheme).partition("?")[0]
+        if url.startswith(scheme) and name and not name.startswith("file:") and not Path(name).exists():
+            return name
+    return None

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
+from router_core.cli import ledger_commands, price_commands, report_commands
+from router_core.cli._options import DEFAULT_CONFIG, ConfigOption, JsonOption, found_config
 from router_core.errors import (
     AllAttemptsFailed,
     AnswersRejected,
@@ -21,8 +23,6 @@ from router_core.errors import (
 
 if TYPE_CHECKING:
     from router_core.options import CallOptions
-
-DEFAULT_CONFIG = Path("router.yaml")
 
 
 class _Group(TyperGroup):
@@ -51,14 +51,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Check, describe or start a registry file.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
+ledger_commands.add_to(app)
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", metavar="FILE", envvar="LLM_ROUTER_CONFIG", help="The registry file; else ./router.yaml."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 PromptArgument = Annotated[str, typer.Argument(metavar="PROMPT", help="The prompt; - reads it from standard input.")]
 SystemOption = Annotated[str | None, typer.Option("--system", metavar="TEXT", help="What the model is told first.")]
 MaxCost = Annotated[
@@ -232,9 +226,14 @@ def config_init(
     init(out, force=force)
 
 
+report_commands.add_to(app)
+price_commands.add_to(app)
+
+
 def _config(given: Path | None) -> Path:
-    if given is not None or DEFAULT_CONFIG.exists():
-        return given or DEFAULT_CONFIG
+    found = found_config(given)
+    if found is not None:
+        return found
     raise ConfigError(
         "no registry file: there is no ./router.yaml, and neither --config nor LLM_ROUTER_CONFIG names one.\n"
         "Write one with `llm-router config init`, or see the router at work with `llm-router demo`."
