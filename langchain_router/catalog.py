@@ -136,8 +136,12 @@ def _child(given: object) -> Child:
 
 
 def _with_usage(child: Child) -> Child:
-    """The child, reporting usage in streams: with a base URL of one's own ``ChatOpenAI`` does so only if told to."""
-    if "stream_usage" in type(child.model).model_fields and not getattr(child.model, "stream_usage", True):
+    """The child, reporting usage in streams: with a base URL of one's own ``ChatOpenAI`` does so only if told to.
+
+    False was set by whoever made the model, for a server that refuses to be asked: it stays, and what such a model
+    streams is estimated and marked so.
+    """
+    if "stream_usage" in type(child.model).model_fields and getattr(child.model, "stream_usage", True) is None:
         return Child(child.model.model_copy(update={"stream_usage": True}), child.kwargs)
     return child
 

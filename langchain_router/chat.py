@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -20,30 +19,19 @@ from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
 from langchain_router.binding import Binder, BoundTool
 from langchain_router.catalog import ROUTER_TYPE, catalogue
 from langchain_router.deferred import chunk_of
-from langchain_router.errors import as_langchain_errors
-from langchain_router.host import Call, LangChainHost, SilentHost
-from langchain_router.profile import answer_of, last_chunk, together
-from langchain_router.request import Asked, config_of, read_request
+from langchain_router.profile import together
+from langchain_router.request import Asked, config_of, options_of, read_request
 from langchain_router.runs import arun_chain, run_chain
-from langchain_router.structured import ParsedVerifier, Structure, StructuredRouter
-from router_core import drive
-from router_core.cascade import Rules, cascade
+from langchain_router.serving import Requests
+from langchain_router.structured import Structure, StructuredRouter
+from router_core.cascade import Rules
 from router_core.errors import config_error_of
 from router_core.options import Settings
 from router_core.registry import Registry
 from router_core.router import make_rules, resolved
-from router_core.tab import Tab
 from router_core.types import NO_CONSTRAINTS, Constraints
 
 Messages = list[BaseMessage]
-
-
-class _Run(NamedTuple):
-    """One request under way."""
-
-    tab: Tab
-    flow: Any
-    world: drive.World[Call, AIMessageChunk]
 
 
 class ChatRouter(BaseChatModel):
@@ -58,6 +46,11 @@ class ChatRouter(BaseChatModel):
     each once. Constraints and labels (``router_core.CallOptions``) are arguments of the call, bound with ``bind``, or
     stand in ``config={"configurable": {...}}``. ``response_metadata["router"]`` tells of the decision and attempts.
 
+    Where a prompt packs documents around what the user asked, the option ``question`` tells the user's words apart, so
+    that rules judge those alone::
+
+        (prompt | llm).invoke({"question": asked, "context": docs}, {"configurable": {"question": asked}})
+
     Raises:
         ConfigError: a model is not understood or cannot be made.
     """
@@ -65,7 +58,10 @@ class ChatRouter(BaseChatModel):
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     models: Any
-    """Strings of the form "provider:model", chat models, or bindings of them, weakest first. They are not changed."""
+    """Strings of the form "provider:model", chat models, or bindings of them, weakest first. They are not changed.
+
+    Each is asked for its usage in streams, too, unless it was made with ``stream_usage=False`` (some servers refuse to
+    be asked): what it streams is then estimated, and marked so."""
     registry: Registry | None = None
     """Entries of the models, in the same order, with prices, quality priors, tags and aliases."""
     policy: Any = None
@@ -77,7 +73,11 @@ class ChatRouter(BaseChatModel):
     settings: Settings = Field(default_factory=Settings)
     """How the router behaves."""
     ledger: Any = Field(default=None, exclude=True)
-    """Where receipts are kept and budgets held (``router_core.Ledger``)."""
+    """Where receipts are kept and budgets held (``router_core.Ledger``). A budget that asks, where the ledger has no
+    answer of its own, interrupts a LangGraph run that has a checkpointer; it goes on with ``Command(resume=True)``."""
+    observers: Sequence[Callable[..., Any]] = Field(default=(), exclude=True)
+    """Told of every event of every call as it happens (``router_core.events.Observer``), beside the callbacks. Async
+    ones work with async calls only."""
     temperature: float | None = None
     max_tokens: int | None = None
     timeout: float | None = None
@@ -86,9 +86,9 @@ class ChatRouter(BaseChatModel):
     stop: list[str] | None = None
 
     _rules: Rules = PrivateAttr()
-    _structured_rules: Rules = PrivateAttr()
     _binder: Binder = PrivateAttr()
     _defaults: Constraints = PrivateAttr()
+    _requests: Requests = PrivateAttr()
 
     _portable: ClassVar[tuple[str, ...]] = ("temperature", "max_tokens", "timeout", "top_p", "seed", "output_version")
 
@@ -107,8 +107,7 @@ class ChatRouter(BaseChatModel):
         self._rules = make_rules(
             registry, policy=self.policy, verifiers=self.verifiers, settings=self.settings, ledger=self.ledger
         )
-        # A structured answer is judged by what its candidate's parser made of it, even where nothing else is checked.
-        self._structured_rules = self._rules.with_verifiers(*self._rules.verifiers, ParsedVerifier())
+        self._requests = Requests(self._rules, self._defaults, self._binder, self.ledger, self.observers)
 
     @classmethod
     def from_config(cls, path: Any, **options: Any) -> Self:
@@ -232,56 +231,54 @@ class ChatRouter(BaseChatModel):
     # ---- for callers that have opened a run already (stream_events v3, wrappers of the private methods)
 
     def _generate(self, messages: Messages, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> ChatResult:
-        run = self._silent(messages, stop, kwargs, run_manager, streaming=False)
-        with as_langchain_errors():
-            reply = drive.run(run.flow, run.tab, run.world)
-        return ChatResult(
-            generations=[ChatGeneration(message=answer_of(reply, run.tab, self._rules.registry.strongest))]
-        )
+        request = self._requests.begin_silently(self._asked(stop, kwargs), messages, run_manager)
+        return ChatResult(generations=[ChatGeneration(message=request.answer())])
 
     async def _agenerate(
         self, messages: Messages, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> ChatResult:
-        run = self._silent(messages, stop, kwargs, run_manager, streaming=False)
-        with as_langchain_errors():
-            reply = await drive.arun(run.flow, run.tab, run.world)
-        return ChatResult(
-            generations=[ChatGeneration(message=answer_of(reply, run.tab, self._rules.registry.strongest))]
-        )
+        request = self._requests.begin_silently(self._asked(stop, kwargs), messages, run_manager)
+        return ChatResult(generations=[ChatGeneration(message=await request.aanswer())])
 
     def _stream(
         self, messages: Messages, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> Iterator[ChatGenerationChunk]:
-        for chunk in self._chunks(self._silent(messages, stop, kwargs, run_manager, streaming=True)):
-            yield _told(chunk, run_manager)
+        request = self._requests.begin_silently(self._asked(stop, kwargs), messages, run_manager, streaming=True)
+        for chunk in request.chunks():
+            generation = ChatGenerationChunk(message=chunk)
+            if run_manager:
+                run_manager.on_llm_new_token(chunk.text, chunk=generation)
+            yield generation
 
     async def _astream(
         self, messages: Messages, stop: Any = None, run_manager: Any = None, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
-        async with aclosing(self._achunks(self._silent(messages, stop, kwargs, run_manager, streaming=True))) as chunks:
+        request = self._requests.begin_silently(self._asked(stop, kwargs), messages, run_manager, streaming=True)
+        async with aclosing(request.achunks()) as chunks:
             async for chunk in chunks:
                 generation = ChatGenerationChunk(message=chunk)
                 if run_manager:
                     await run_manager.on_llm_new_token(chunk.text, chunk=generation)
                 yield generation
 
-    # ---- one request
+    def _chat_model_stream_v3(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        # What ``stream_events`` v3 calls: its config goes no further than here.
+        return super()._chat_model_stream_v3(input, config, **{**options_of(ensure_config(config)), **kwargs})
+
+    async def _achat_model_stream_v3(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
+        return await super()._achat_model_stream_v3(input, config, **{**options_of(ensure_config(config)), **kwargs})
+
+    # ---- one request, within the router's own run
 
     def _run(self, asked: Asked, messages: Messages, run_manager: Any, config: RunnableConfig) -> Any:
         if self.rate_limiter:
             self.rate_limiter.acquire(blocking=True)
-        run = self._begin(asked, messages, run_manager, config, streaming=False, is_async=False)
-        with as_langchain_errors():
-            reply = drive.run(run.flow, run.tab, run.world)
-        return answer_of(reply, run.tab, self._rules.registry.strongest)
+        return self._requests.begin(asked, messages, run_manager, config).answer()
 
     async def _arun(self, asked: Asked, messages: Messages, run_manager: Any, config: RunnableConfig) -> Any:
         if self.rate_limiter:
             await self.rate_limiter.aacquire(blocking=True)
-        run = self._begin(asked, messages, run_manager, config, streaming=False, is_async=True)
-        with as_langchain_errors():
-            reply = await drive.arun(run.flow, run.tab, run.world)
-        return answer_of(reply, run.tab, self._rules.registry.strongest)
+        return await self._requests.begin(asked, messages, run_manager, config, is_async=True).aanswer()
 
     def _speak(
         self, asked: Asked, inputs: Iterator[Any], run_manager: Any, config: RunnableConfig
@@ -289,7 +286,7 @@ class ChatRouter(BaseChatModel):
         if self.rate_limiter:
             self.rate_limiter.acquire(blocking=True)
         for messages in inputs:
-            yield from self._chunks(self._begin(asked, messages, run_manager, config, streaming=True, is_async=False))
+            yield from self._requests.begin(asked, messages, run_manager, config, streaming=True).chunks()
 
     async def _aspeak(
         self, asked: Asked, inputs: AsyncIterator[Any], run_manager: Any, config: RunnableConfig
@@ -297,82 +294,16 @@ class ChatRouter(BaseChatModel):
         if self.rate_limiter:
             await self.rate_limiter.aacquire(blocking=True)
         async for messages in inputs:
-            run = self._begin(asked, messages, run_manager, config, streaming=True, is_async=True)
-            async with aclosing(self._achunks(run)) as chunks:
+            request = self._requests.begin(asked, messages, run_manager, config, streaming=True, is_async=True)
+            async with aclosing(request.achunks()) as chunks:
                 async for chunk in chunks:
                     yield chunk
 
-    def _chunks(self, run: _Run) -> Iterator[AIMessageChunk]:
-        last_id = None
-        with as_langchain_errors():
-            for chunk in drive.stream(run.flow, run.tab, run.world):
-                last_id = chunk.id or last_id
-                yield chunk
-        yield last_chunk(run.tab, last_id, self._rules.registry.strongest)
-
-    async def _achunks(self, run: _Run) -> AsyncGenerator[AIMessageChunk, None]:
-        last_id = None
-        with as_langchain_errors():
-            async with aclosing(drive.astream(run.flow, run.tab, run.world)) as chunks:
-                async for chunk in chunks:
-                    last_id = chunk.id or last_id
-                    yield chunk
-        yield last_chunk(run.tab, last_id, self._rules.registry.strongest)
+    # ---- small change
 
     def _asked(self, stop: Any, kwargs: Mapping[str, Any]) -> Asked:
         defaults = {name: value for name in self._portable if (value := getattr(self, name)) is not None}
         return read_request({**defaults, **kwargs}, stop if stop is not None else self.stop)
-
-    def _begin(
-        self,
-        asked: Asked,
-        messages: Messages,
-        run_manager: Any,
-        config: RunnableConfig,
-        *,
-        streaming: bool,
-        is_async: bool,
-    ) -> _Run:
-        tab, call, rules = self._opened(asked, messages, config)
-        host = LangChainHost(self._binder, tab, rules.registry.strongest, run_manager, config)
-        observers: tuple[Callable[..., Any], ...] = ()
-        if run_manager.handlers:
-            observers = (host.atold, host.settled) if is_async else (host.told,)
-        return self._started(tab, call, rules, host, observers, asked, streaming=streaming)
-
-    def _silent(
-        self, messages: Messages, stop: Any, kwargs: Mapping[str, Any], run_manager: Any, *, streaming: bool
-    ) -> _Run:
-        asked = self._asked(stop, kwargs)
-        tab, call, rules = self._opened(asked, messages, ensure_config())
-        host = SilentHost(self._binder, tab, rules.registry.strongest, run_manager)
-        # The run is the caller's, but its handlers are owed the receipt.
-        observers: tuple[Callable[..., Any], ...] = (host.settled,) if run_manager and run_manager.handlers else ()
-        return self._started(tab, call, rules, host, observers, asked, streaming=streaming)
-
-    def _opened(self, asked: Asked, messages: Messages, config: RunnableConfig) -> tuple[Tab, Call, Rules]:
-        rules = self._rules if asked.structure is None else self._structured_rules
-        view = asked.view(messages, config, self._defaults, rules.registry)
-        call = Call(messages, asked.stop, asked.kwargs, asked.structure)
-        return Tab(view, rules.outlook), call, rules
-
-    def _started(
-        self,
-        tab: Tab,
-        call: Call,
-        rules: Rules,
-        host: LangChainHost,
-        observers: tuple[Callable[..., Any], ...],
-        asked: Asked,
-        *,
-        streaming: bool,
-    ) -> _Run:
-        mode = (asked.mode or self.settings.stream_mode) if streaming else "hold"
-        flow = cascade(rules, tab, mode=mode, observed=bool(observers))
-        world = drive.World(host, call, time.perf_counter, observers, self.settings.prefix_tokens, self.ledger)
-        return _Run(tab, flow, world)
-
-    # ---- small change
 
     def _messages(self, given: LanguageModelInput) -> Messages:
         return self._convert_input(given).to_messages()
@@ -387,13 +318,6 @@ class ChatRouter(BaseChatModel):
         if self.callbacks:
             own["callbacks"] = self.callbacks
         return merge_configs(own, given)
-
-
-def _told(chunk: AIMessageChunk, run_manager: Any) -> ChatGenerationChunk:
-    generation = ChatGenerationChunk(message=chunk)
-    if run_manager:
-        run_manager.on_llm_new_token(chunk.text, chunk=generation)
-    return generation
 
 
 async def _once(messages: Messages) -> AsyncIterator[Messages]:

@@ -28,6 +28,7 @@ from langchain_core.exceptions import (
     OutputParserException,
 )
 
+from langchain_router.pause import control_flow
 from router_core.errors import AllAttemptsFailed, NoFeasibleModel, RouterError, StreamBroken
 from router_core.hosts.failures import Row, redacted, row_of_status, sort_failure
 from router_core.records import RefusalCode
@@ -74,7 +75,7 @@ def sort_error(error: Exception, secrets: Collection[str] = ()) -> Failed | None
 
 
 def _sorted(error: Exception) -> Failed | None:
-    if isinstance(error, RouterError) or any(cls.__name__ == "GraphBubbleUp" for cls in type(error).__mro__):
+    if isinstance(error, (RouterError, *control_flow())):
         return None
     for cls, row in _KINDS:
         if isinstance(error, cls):

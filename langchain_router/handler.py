@@ -13,6 +13,7 @@ from uuid import UUID
 from langchain_core.callbacks import BaseCallbackHandler
 
 from router_core import tally
+from router_core.notes import BudgetNote
 from router_core.records import Receipt
 from router_core.tally import KEEP, Books, Tally
 from router_core.types import Json
@@ -51,10 +52,12 @@ class RouterCallbackHandler(BaseCallbackHandler):
         chain.invoke("...", config={"callbacks": [handler]})
         print(handler)
 
-    It books the receipt of each request, drafts and failed calls included, when the request is over. Models that are
-    called outside a router are not counted: their cost is not known here, and ``UsageMetadataCallbackHandler`` counts
-    their tokens. One handler may serve many threads and event loops. It only observes: LangChain logs and drops what a
-    handler raises, so limits are the router's own affair (``max_cost_usd`` and the other constraints).
+    It books the receipt of each request, drafts and failed calls included, when the request is over, and notes what
+    budgets did. Answers out of LangChain's cache, which it gives for a model of the router, count as ``cache_hits``.
+    Models that are called outside a router are not counted: their cost is not known here, and
+    ``UsageMetadataCallbackHandler`` counts their tokens. One handler may serve many threads and event loops. It only
+    observes: LangChain logs and drops what a handler raises, so limits are the router's own affair (budgets,
+    ``max_cost_usd`` and the other constraints).
 
     Args:
         keep: how many of the latest calls are remembered one by one, and with them their root runs. The totals and the
@@ -87,6 +90,11 @@ class RouterCallbackHandler(BaseCallbackHandler):
         return cast("tuple[RoutedCall, ...]", self._books.calls)
 
     @property
+    def budgets(self) -> tuple[BudgetNote, ...]:
+        """What budgets did last, oldest first: thresholds that were reached, requests that were refused."""
+        return self._books.budgets
+
+    @property
     def by_root_run(self) -> dict[UUID, Tally]:
         """The latest requests by the outermost run (chain, graph, agent) that made them."""
         return {UUID(root): counted for root, counted in self._books.by_root.items()}
@@ -94,7 +102,7 @@ class RouterCallbackHandler(BaseCallbackHandler):
     def as_dict(self) -> dict[str, Json]:
         """Everything, JSON-safe; amounts of money are decimal strings, an unknown one is None."""
         told = self._books.as_dict()
-        return {"total": told["total"], "models": told["models"], "root_runs": told["roots"], "calls": told["calls"]}
+        return {"total": told.pop("total"), "models": told.pop("models"), "root_runs": told.pop("roots"), **told}
 
     def __str__(self) -> str:
         return str(self._books)
@@ -128,6 +136,12 @@ class RouterCallbackHandler(BaseCallbackHandler):
             self._outer.on_router_receipt(
                 receipt, run_id=run_id, parent_run_id=parent_run_id, baseline_nano=baseline_nano
             )
+
+    def on_router_budget(self, note: BudgetNote) -> None:
+        """A budget has reached a threshold or refused a request. What was noted already is not noted again."""
+        self._books.note(note)
+        if self._outer is not None:
+            self._outer.on_router_budget(note)
 
     def on_chain_start(self, *_started: Any, run_id: UUID, parent_run_id: UUID | None = None, **_about: Any) -> None:
         """A run begins, or the router's own."""

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple, cast
 
-from langchain_core.callbacks.manager import handle_event
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models._utils import _normalize_messages
@@ -16,15 +15,14 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.utils import LC_ID_PREFIX
 
 from langchain_router.binding import Binder
-from langchain_router.deferred import Deferred, chunk_of, defer_streaming
+from langchain_router.deferred import chunk_of, defer_streaming
 from langchain_router.errors import sort_error
 from langchain_router.messages import portable, reply_of
 from langchain_router.structured import Structure
+from langchain_router.telling import Teller
 from router_core.effects import CallModel, Voice
-from router_core.events import Accepted, Decided, Escalated, Event, FellBack, Settled
-from router_core.records import Receipt
 from router_core.tab import Tab
-from router_core.types import Failed, Model, Reply
+from router_core.types import Failed, Reply
 
 _ENTRANCES = ("invoke", "ainvoke", "generate", "agenerate", "generate_prompt", "agenerate_prompt")
 
@@ -57,20 +55,14 @@ class Ready(NamedTuple):
 
 
 class LangChainHost:
-    """Performs one request. ``run_manager`` is that of the router's chain run, ``config`` the request's.
+    """Performs one request: the one of ``tab``. ``teller`` knows the router's chain run and its handlers, ``config`` is
+    the request's."""
 
-    The handlers of the chain run that have ``on_router_receipt`` are handed the receipt when the request is over.
-    """
-
-    def __init__(
-        self, binder: Binder, tab: Tab, strongest: Model, run_manager: Any = None, config: RunnableConfig | None = None
-    ) -> None:
+    def __init__(self, binder: Binder, tab: Tab, teller: Teller, config: RunnableConfig | None = None) -> None:
+        self.tab = tab
+        self.teller = teller
         self._binder = binder
-        self._tab = tab
-        self._strongest = strongest
-        self._run_manager = run_manager
         self._config: RunnableConfig = config or {}
-        self._deferred: list[Deferred] = []
 
     # The port of the core.
 
@@ -120,47 +112,6 @@ class LangChainHost:
         """What an exception of a chat model means."""
         return sort_error(error, self._binder.secrets)
 
-    # What is told while the request runs.
-
-    def told(self, event: Event) -> None:
-        """Let streaming handlers hear an accepted answer, forget a rejected one, and pass the event on."""
-        if isinstance(event, Settled):
-            self._hand_out(event.receipt)
-            return
-        if isinstance(event, Accepted):
-            for deferred in self._deferred:
-                deferred.flush()
-        named = _named(event)
-        if named:
-            self._run_manager.get_child().on_custom_event(*named, run_id=self._run_manager.run_id)
-
-    async def atold(self, event: Event) -> None:
-        """Like ``told``, for handlers that may be async; receipts are handed out by ``settled``."""
-        if isinstance(event, Accepted):
-            for deferred in self._deferred:
-                await deferred.aflush()
-        named = _named(event)
-        if named:
-            await self._run_manager.get_child().on_custom_event(*named, run_id=self._run_manager.run_id)
-
-    def settled(self, event: Event) -> None:
-        """The sync half of ``atold``: a receipt is handed out even where nothing can be awaited any more."""
-        if isinstance(event, Settled):
-            self._hand_out(event.receipt)
-
-    def _hand_out(self, receipt: Receipt) -> None:
-        manager = self._run_manager
-        # As LangChain tells its own events: what a handler raises is logged, unless it says raise_error.
-        handle_event(
-            [handler for handler in manager.handlers if hasattr(handler, "on_router_receipt")],
-            "on_router_receipt",
-            None,
-            receipt,
-            run_id=manager.run_id,
-            parent_run_id=manager.parent_run_id,
-            baseline_nano=self._tab.baseline_nano(self._strongest),
-        )
-
     # One attempt.
 
     def _ready(self, effect: CallModel, call: Call) -> Ready:
@@ -179,7 +130,7 @@ class LangChainHost:
         """Whether nobody would see the run of this model, into which half of LangChain's own time goes. A model that
         does more than LangChain's in ``invoke`` or ``generate`` is run as it wants to be."""
         plain = all(getattr(type(model), name) is getattr(BaseChatModel, name) for name in _ENTRANCES)
-        return plain and not (self._run_manager.handlers or model.callbacks or model.verbose)
+        return plain and not (self.teller.manager.handlers or model.callbacks or model.verbose)
 
     def _silently(self, ready: Ready) -> AIMessage:
         """What ``invoke`` does below its run: cache, rate limiter, normal forms of messages, the call."""
@@ -196,19 +147,19 @@ class LangChainHost:
         message = cast("AIMessage", result.generations[0].message)
         if message.id is not None:
             return message
-        return message.model_copy(update={"id": f"{LC_ID_PREFIX}-{self._tab.request_id}-{len(self._tab.attempts)}"})
+        return message.model_copy(update={"id": f"{LC_ID_PREFIX}-{self.tab.request_id}-{len(self.tab.attempts)}"})
 
     def _attempt(self, effect: CallModel) -> RunnableConfig:
         """The config of one attempt: a run of its own below the router's."""
-        number = len(self._tab.attempts) + 1
-        about = {"router_request_id": self._tab.request_id, "router_attempt": number}
-        if not self._run_manager.handlers:
+        number = len(self.tab.attempts) + 1
+        about = {"router_request_id": self.tab.request_id, "router_attempt": number}
+        if not self.teller.manager.handlers:
             unheard: RunnableConfig = {**self._config, "callbacks": None}
             unheard["metadata"] = {**(self._config.get("metadata") or {}), **about}
             unheard.pop("run_name", None)
             return unheard
-        manager = self._run_manager.get_child(f"attempt:{number}")
-        self._deferred = [] if effect.voice is Voice.LIVE else defer_streaming(manager)
+        manager = self.teller.manager.get_child(f"attempt:{number}")
+        self.teller.deferred = [] if effect.voice is Voice.LIVE else defer_streaming(manager)
         # The manager has the request's tags and metadata already; its name and id are those of the router's own run.
         config: RunnableConfig = {**self._config, "callbacks": manager, "tags": []}
         config["metadata"] = about
@@ -262,29 +213,3 @@ def _with_note(messages: list[BaseMessage], note: str) -> list[BaseMessage]:
     if messages and isinstance(messages[0], SystemMessage):
         return [SystemMessage(f"{messages[0].text}\n\n{note}"), *messages[1:]]
     return [SystemMessage(note), *messages]
-
-
-def _named(event: Event) -> tuple[str, dict[str, Any]] | None:
-    """The custom event that an event of the core becomes: a name and JSON-safe data."""
-    match event:
-        case Decided(request_id, decision):
-            data = {
-                "model": decision.start,
-                "policy": decision.policy,
-                "reason": decision.reason.value,
-                "score": decision.score,
-                "ladder": list(decision.ladder),
-                "refusals": [str(refusal) for refusal in decision.refusals],
-            }
-            return "router.decision", {"request_id": request_id, **data}
-        case Escalated(request_id, attempt, verdict, to_model):
-            data = {"model": attempt.model, "code": verdict.code, "detail": verdict.detail, "to": to_model}
-            return "router.escalate", {"request_id": request_id, **data}
-        case FellBack(request_id, attempt, failure, to_model):
-            data = {"model": attempt.model, "code": failure.value, "error": attempt.error, "to": to_model}
-            return "router.fallback", {"request_id": request_id, **data}
-        case Accepted(request_id, attempt):
-            data = {"model": attempt.model, "attempts": attempt.number, "outcome": attempt.outcome.value}
-            return "router.accept", {"request_id": request_id, **data}
-        case _:
-            return None

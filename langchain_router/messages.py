@@ -87,6 +87,7 @@ def reply_of(message: AIMessage) -> Reply:
         usage=usage_of(message),
         refusal=refusal if isinstance(refusal, str) else None,
         model_id=meta.get("model_name"),
+        cached=_is_cached(message),
         native=message,
     )
 
@@ -94,8 +95,7 @@ def reply_of(message: AIMessage) -> Reply:
 def usage_of(message: AIMessage) -> Usage | None:
     """The tokens that the message reports; None if it reports none."""
     told: Mapping[str, Any] | None = message.usage_metadata
-    if told and told.get("total_cost") == 0:
-        # LangChain's mark of an answer from its cache, which repeats the tokens of the call that was made once.
+    if _is_cached(message):
         return Usage()
     if not told or not (told["input_tokens"] or told["output_tokens"]):
         return None
@@ -110,6 +110,12 @@ def usage_of(message: AIMessage) -> Usage | None:
         input_audio_tokens=_count(read, "audio"),
         output_audio_tokens=_count(written, "audio"),
     )
+
+
+def _is_cached(message: AIMessage) -> bool:
+    """Whether LangChain's cache has answered. It repeats the tokens of the call that was made once, and marks them."""
+    told: Mapping[str, Any] | None = message.usage_metadata
+    return told is not None and told.get("total_cost") == 0
 
 
 def _count(details: Mapping[str, Any], name: str) -> int:

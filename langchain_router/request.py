@@ -12,12 +12,20 @@ from langchain_core.runnables import RunnableConfig
 from langchain_router.binding import normal_choice, specs_of
 from langchain_router.messages import size_of, turns_of
 from langchain_router.structured import Structure
+from router_core.errors import InvalidRequest
+from router_core.hosts.checks import shown
 from router_core.hosts.limits import ROUTING, read_constraints, read_labels
+from router_core.hosts.messages import with_question
 from router_core.registry import Registry
 from router_core.types import Constraints, OutputSchema, RequestView, StreamMode
 
 STRUCTURE = "router_structure"
 """The keyword argument by which ``with_structured_output`` hands its schema to the router."""
+
+_QUESTION = "question"
+"""What the user asked, word for word, where a prompt has packed it together with instructions or documents."""
+
+_OWN = ROUTING | {_QUESTION}
 
 
 class Asked(NamedTuple):
@@ -42,11 +50,7 @@ class Asked(NamedTuple):
         Raises:
             InvalidRequest: a limit or a label is not one, or a text cannot be sent.
         """
-        configurable = config.get("configurable") or {}
-        metadata = config.get("metadata") or {}
-        options = {**{name: configurable[name] for name in ROUTING if name in configurable}, **self.routing}
-        options.setdefault("session", _text(configurable.get("thread_id")))
-        options.setdefault("call_site", _text(metadata.get("langgraph_node") or config.get("run_name")))
+        options = {**options_of(config), **self.routing}
         _, session, call_site = read_labels(options)
         tools = specs_of(self.kwargs.get("tools") or ())
         schema = self._schema()
@@ -54,7 +58,7 @@ class Asked(NamedTuple):
         offered = json.dumps([tool.parameters for tool in tools], default=str) if tools else ""
         demanded = json.dumps(schema.json_schema, default=str) if schema else ""
         return RequestView(
-            turns=turns_of(messages),
+            turns=with_question(turns_of(messages), _question(options.get(_QUESTION))),
             input_bytes=size + len(offered.encode()) + len(demanded.encode()),
             modalities=modalities,
             tools=tools,
@@ -77,10 +81,20 @@ class Asked(NamedTuple):
         return OutputSchema(str(inner.get("name") or "response"), inner["schema"])
 
 
+def options_of(config: RunnableConfig) -> dict[str, Any]:
+    """The router's options that stand in a config, and what else it tells of the place of a call."""
+    configurable = config.get("configurable") or {}
+    metadata = config.get("metadata") or {}
+    options = {name: configurable[name] for name in _OWN if name in configurable}
+    options.setdefault("session", _text(configurable.get("thread_id")))
+    options.setdefault("call_site", _text(metadata.get("langgraph_node") or config.get("run_name")))
+    return options
+
+
 def read_request(kwargs: Mapping[str, Any], stop: list[str] | None) -> Asked:
     """The arguments of a call, told apart. ``model=`` names one of the router's models, as ``force_model`` does."""
-    routing = {name: value for name, value in kwargs.items() if name in ROUTING}
-    rest = {name: value for name, value in kwargs.items() if name not in ROUTING and name != STRUCTURE}
+    routing = {name: value for name, value in kwargs.items() if name in _OWN}
+    rest = {name: value for name, value in kwargs.items() if name not in _OWN and name != STRUCTURE}
     # Added by chains for tracing: each candidate's own call adds its own.
     rest.pop("ls_structured_output_format", None)
     limit = rest.pop("max_completion_tokens", None)
@@ -91,6 +105,12 @@ def read_request(kwargs: Mapping[str, Any], stop: list[str] | None) -> Asked:
     if pinned is not None:
         routing.setdefault("force_model", pinned)
     return Asked(routing, rest, stop, kwargs.get(STRUCTURE))
+
+
+def _question(value: object) -> str | None:
+    if value is None or (isinstance(value, str) and value and not value.isspace()):
+        return value
+    raise InvalidRequest(f"question: {shown(value)} is no text; give what the user asked, or leave it out")
 
 
 def _text(value: object) -> str | None:

@@ -11,7 +11,7 @@ from router_core.budget import Budget
 from router_core.constraints import Outlook
 from router_core.effects import Timed
 from router_core.errors import AnswersRejected, BudgetExceeded, NoFeasibleModel
-from router_core.records import Attempt, AttemptOutcome, Charge, Decision, Receipt, ReceiptOutcome
+from router_core.records import CACHE_PRICE, Attempt, AttemptOutcome, Charge, Decision, Receipt, ReceiptOutcome
 from router_core.tokens import expected_input_tokens, expected_tokens
 from router_core.types import Failed, Model, Reply, RequestView, Usage, Verdict, to_usd
 
@@ -24,7 +24,8 @@ class Tab:
 
     ``in_flight`` is the model being called and ``arrived`` what came of it and is not booked yet: should the request be
     cut off now, that call is booked as cancelled. ``charges`` is what ``budgets`` hold for the request since
-    ``held_at`` (unix seconds), ``caps`` the tokens that the answer of each model is limited to by them.
+    ``held_at`` (unix seconds), ``caps`` the tokens that the answer of each model is limited to by them. ``signals`` are
+    exceptions of a framework's control flow: a request that one of them ends was given up, and has not failed.
     """
 
     request: RequestView
@@ -40,6 +41,7 @@ class Tab:
     charges: tuple[Charge, ...] = ()
     held_at: float = 0.0
     caps: Mapping[str, int] = field(default_factory=dict)
+    signals: tuple[type[Exception], ...] = ()
 
     def book(self, model: Model, timed: Timed, outcome: AttemptOutcome, verdict: Verdict | None = None) -> Attempt:
         """Enter the attempt that was in flight."""
@@ -49,6 +51,8 @@ class Tab:
         # Nothing used costs nothing, whether or not the price is known.
         used = usage.input_tokens or usage.output_tokens
         cost = self.outlook.prices.cost(model, usage) if used else None
+        heard = timed.partial if failed else result
+        cached = isinstance(result, Reply) and result.cached
         attempt = Attempt(
             number=len(self.attempts) + 1,
             model=model.name,
@@ -58,10 +62,12 @@ class Tab:
             first_token_s=timed.first_token_s,
             usage=usage,
             cost_nano=cost.nano if cost else None if used else 0,
-            price_version=cost.price_version if cost else None,
+            price_version=cost.price_version if cost else CACHE_PRICE if cached else None,
             verdict=verdict,
             failure=failed.kind if failed else None,
             error=_short(failed.error) if failed else None,
+            model_id=heard.model_id if isinstance(heard, Reply) else None,
+            finish_reason=heard.finish_reason if isinstance(heard, Reply) else None,
         )
         self.attempts.append(attempt)
         self.in_flight = self.arrived = None
@@ -99,7 +105,7 @@ class Tab:
             outcome = ReceiptOutcome.REFUSED
         elif isinstance(error, AnswersRejected):
             outcome = ReceiptOutcome.REJECTED
-        elif isinstance(error, Exception):
+        elif isinstance(error, Exception) and not isinstance(error, self.signals):
             outcome = ReceiptOutcome.FAILED
         else:
             outcome = ReceiptOutcome.CANCELLED

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from threading import Lock
 
-from router_core.records import Attempt, AttemptOutcome, Receipt, ReceiptOutcome
+from router_core.notes import BudgetNote, told_of
+from router_core.records import CACHE_PRICE, Attempt, AttemptOutcome, Receipt, ReceiptOutcome
 from router_core.types import Json, Usage, add_nano, to_usd
 
 KEEP = 10_000
@@ -21,12 +22,14 @@ class Tally:
     ``requests`` are those that had to do with it, ``answered`` those that it answered. ``escalations`` counts rejected
     answers by the verifier's reason code, ``fallbacks`` failed calls by the kind of the failure. ``cost_nano`` and
     ``baseline_nano`` (what the strongest model would have cost for the answers that were served) are nano-dollars, None
-    as soon as a part is unknown. ``latency_s`` is the time of a model's attempts, or of whole requests.
+    as soon as a part is unknown. ``cache_hits`` are the attempts that a cache of the application answered, which used
+    and cost nothing. ``latency_s`` is the time of a model's attempts, or of whole requests.
     """
 
     requests: int = 0
     answered: int = 0
     attempts: int = 0
+    cache_hits: int = 0
     usage: Usage = field(default_factory=Usage)
     cost_nano: int | None = 0
     baseline_nano: int | None = 0
@@ -49,6 +52,7 @@ class Tally:
             requests=self.requests + other.requests,
             answered=self.answered + other.answered,
             attempts=self.attempts + other.attempts,
+            cache_hits=self.cache_hits + other.cache_hits,
             usage=self.usage + other.usage,
             cost_nano=add_nano(self.cost_nano, other.cost_nano),
             baseline_nano=add_nano(self.baseline_nano, other.baseline_nano),
@@ -64,6 +68,7 @@ class Tally:
             "requests": self.requests,
             "answered": self.answered,
             "attempts": self.attempts,
+            "cache_hits": self.cache_hits,
             "input_tokens": usage.input_tokens,
             "cache_read_tokens": usage.cache_read_tokens,
             "cache_write_tokens": usage.cache_write_tokens,
@@ -154,6 +159,20 @@ class Books:
                 self._by_model[model] = self._by_model.get(model, Tally()) + tally
             return True
 
+    def note(self, *notes: BudgetNote) -> None:
+        """Enter what budgets did. What was noted already is not noted again."""
+        with self._lock:
+            for note in notes:
+                self._notes[note.request_id, note.budget, note.key, note.window, note.percent] = note
+            while len(self._notes) > self._keep:
+                del self._notes[next(iter(self._notes))]
+
+    @property
+    def budgets(self) -> tuple[BudgetNote, ...]:
+        """What budgets did last, oldest first."""
+        with self._lock:
+            return tuple(self._notes.values())
+
     @property
     def total(self) -> Tally:
         """All requests together."""
@@ -181,17 +200,19 @@ class Books:
         """Everything, JSON-safe; amounts of money are decimal strings, an unknown one is None."""
         with self._lock:
             total, by_model, calls = self._total, dict(self._by_model), tuple(self._calls.values())
+            notes = tuple(self._notes.values())
         return {
             "total": total.as_dict(),
             "models": {model: tally.as_dict() for model, tally in by_model.items()},
             "roots": {root: tally.as_dict() for root, tally in _by_root(calls).items()},
             "calls": [call.as_dict() for call in calls],
+            "budgets": [note.as_dict() for note in notes],
         }
 
     def __str__(self) -> str:
         with self._lock:
-            total, by_model = self._total, dict(self._by_model)
-        return _table(total, by_model)
+            total, by_model, notes = self._total, dict(self._by_model), tuple(self._notes.values())
+        return "\n".join([_table(total, by_model), *told_of(notes)])
 
     def reset(self) -> None:
         """Forget what was counted."""
@@ -202,12 +223,14 @@ class Books:
         self._total = Tally()
         self._by_model: dict[str, Tally] = {}
         self._calls: dict[str, RoutedCall] = {}
+        self._notes: dict[tuple[str, str, str, str, int | None], BudgetNote] = {}
 
 
 def _of_attempt(attempt: Attempt) -> Tally:
     rejected = attempt.outcome is AttemptOutcome.REJECTED and attempt.verdict is not None
     return Tally(
         attempts=1,
+        cache_hits=int(attempt.price_version == CACHE_PRICE),
         usage=attempt.usage or Usage(),
         cost_nano=attempt.cost_nano,
         escalations={attempt.verdict.code: 1} if rejected and attempt.verdict else {},
@@ -250,6 +273,8 @@ def _table(total: Tally, by_model: Mapping[str, Tally]) -> str:
     lines.insert(1, _line(["-" * width for width in widths], widths))
     if total.usage.estimated:
         lines.append("~ a part of the tokens is estimated: a provider did not report them")
+    if total.cache_hits:
+        lines.append(f"{total.cache_hits} of the {total.attempts} calls were answered by a cache and cost nothing.")
     if total.baseline_nano is not None:
         lines.append(f"The strongest model alone would have cost {total.baseline_usd:f} USD for the same answers.")
     return "\n".join(lines)

@@ -19,9 +19,10 @@ from langchain_core.outputs import ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.rate_limiters import InMemoryRateLimiter
 from langchain_core.tools import tool
+from langgraph.errors import GraphBubbleUp
 from pydantic import BaseModel, SecretStr
 
-from langchain_router import ChatRouter
+from langchain_router import ChatRouter, get_router_callback
 from router_core import AllAttemptsFailed, ConfigError, InvalidRequest, NoFeasibleModel, Settings
 from router_core.policies import StaticPolicy
 from tests.langchain.saying import UNSURE, Scripted, about, router
@@ -357,13 +358,11 @@ class TestErrors:
         assert len(strong.asked) == 1
 
     def test_langgraphs_control_flow_passes_through(self) -> None:
-        class GraphBubbleUp(Exception):
-            pass
-
         llm, (_, strong) = router(GraphBubbleUp(), "Paris!")
-        with pytest.raises(GraphBubbleUp):
+        with get_router_callback() as routed, pytest.raises(GraphBubbleUp):
             llm.invoke("hi")
         assert strong.asked == []
+        assert routed.calls[0].receipt.outcome == "cancelled"
 
 
 async def test_a_cancelled_call_is_booked() -> None:

@@ -8,6 +8,7 @@ The part of a model's name before the first hyphen decides how it behaves:
     down     fails with status 500
     limited  fails with status 429
     broken   breaks off: the connection is closed in the middle of the answer
+    stuck    says half of an answer that is streamed, and of any other nothing, until the client hangs up
     curt     answers; refuses with status 400 to be asked for the usage of a stream
 """
 

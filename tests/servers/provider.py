@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tests.servers.mind import FAILURES, Tokens, count, think
+from tests.servers.mind import FAILURES, Ask, Say, Tokens, count, think
 from tests.servers.wires import WIRES, Wire
 
 NOTHING = Tokens(0, 0, 0, 0)
@@ -36,13 +38,17 @@ class ProviderServer:
 
     Args:
         names: what models are called that behave as another one does, for integrations that know only certain names.
+
+    ``stuck`` can be acquired once for each call that got stuck: it is booked then with what it has said.
     """
 
     def __init__(self, names: Mapping[str, str] | None = None) -> None:
         self.journal: list[Exchange] = []
+        self.stuck = threading.Semaphore(0)
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.journal = self.journal
         self._server.names = names or {}
+        self._server.stuck = self.stuck
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
@@ -60,6 +66,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 256
     journal: list[Exchange]
     names: Mapping[str, str]
+    stuck: threading.Semaphore
     connections = 0
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -96,6 +103,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._whole(status, wire.failure(status))
             return
         say = think(ask)
+        if ask.mood == "stuck":
+            self._get_stuck(wire, body, ask, say)
+            return
         used = count(ask, say)
         self._book(wire, body, status, used)
         if wire.streams(body):
@@ -105,6 +115,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         else:
             self._whole(status, wire.whole(ask, say, used))
+
+    def _get_stuck(self, wire: Wire, body: Mapping[str, Any], ask: Ask, say: Say) -> None:
+        words = say.words()
+        said = len(words) // 2 if wire.streams(body) else 0
+        used = replace(count(ask, say), output=said, reasoning=0)
+        self._book(wire, body, 200, used)
+        if said:
+            unsaid = json.dumps(words[said], ensure_ascii=False).encode()
+            pieces = itertools.takewhile(lambda piece: unsaid not in piece, wire.pieces(ask, say, used, body))
+            self._stream(wire, list(pieces))
+        self.server.stuck.release()
+        with suppress(OSError):
+            self.connection.recv(1)
+        self.close_connection = True
 
     def _has_wrong_key(self) -> bool:
         return WRONG_KEY in (self.headers["Authorization"] or self.headers["x-api-key"] or "")

@@ -218,3 +218,20 @@ def _tool_calls(calls: object, role: Role, where: str) -> int:
         _required(call, place, "id")
         _required(function, f"{place}.function", "name", "arguments")
     return json_size(calls, f"{where}.tool_calls")
+
+
+def with_question(turns: Sequence[Turn], question: str | None) -> tuple[Turn, ...]:
+    """The turns with the user's ``question`` as a turn of the user's own, and what an application has packed around it
+    (instructions, retrieved documents) as the application's.
+
+    Rules that judge what is asked are not to judge the documents. The question is looked for in the turns of the user,
+    the last one first; where none holds it, nothing is changed.
+    """
+    told = list(turns)
+    for place in range(len(told) - 1, -1, -1) if question else ():
+        before, found, after = told[place].text.rpartition(question or "")
+        if found and told[place].role == "user":
+            rest = [Turn("system", text) for text in (before, after) if text and not text.isspace()]
+            told[place : place + 1] = [*rest, Turn("user", found)]
+            break
+    return tuple(told)
