@@ -17,9 +17,11 @@ from router_core.errors import MissingExtra
 try:
     from llamaindex_router.events import (
         RouterAttemptEvent,
+        RouterBudgetEvent,
         RouterDecisionEvent,
         RouterEscalationEvent,
         RouterReceiptEvent,
+        RouterStreamEndEvent,
     )
     from llamaindex_router.handler import RouterCallbackHandler, RouterEventHandler, get_router_handler
     from llamaindex_router.llm import RouterLLM
@@ -30,11 +32,13 @@ except ModuleNotFoundError as error:
 
 __all__ = [
     "RouterAttemptEvent",
+    "RouterBudgetEvent",
     "RouterCallbackHandler",
     "RouterDecisionEvent",
     "RouterEscalationEvent",
     "RouterEventHandler",
     "RouterLLM",
     "RouterReceiptEvent",
+    "RouterStreamEndEvent",
     "get_router_handler",
 ]

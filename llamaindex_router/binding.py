@@ -17,6 +17,9 @@ _TELLS_USAGE_IF_ASKED = frozenset({"OpenAI", "OpenAILike", "AzureOpenAI", "OpenR
 _NO_USAGE = "no stream_options"
 """The quirk of a server that refuses to be asked for the usage of a stream."""
 
+ANY_JSON = "Answer with one JSON object and nothing else."
+"""What a model is told in place of ``response_format={"type": "json_object"}``, if it does not know that."""
+
 _OLLAMA_OPTIONS: Mapping[str, str] = {
     "temperature": "temperature",
     "max_tokens": "num_predict",
@@ -46,6 +49,18 @@ def ready(
             return _ollama(inner.llm, own)
         case _:
             return inner.llm, own
+
+
+def words_of(inner: Inner, kwargs: Mapping[str, Any]) -> str | None:
+    """What a model is told in words, because its API has no argument for it: Anthropic's knows no JSON without a
+    schema."""
+    return ANY_JSON if inner.family == "anthropic" and wants_any_json(kwargs) else None
+
+
+def wants_any_json(kwargs: Mapping[str, Any]) -> bool:
+    """Whether a call asks for JSON of any kind, in OpenAI's words."""
+    wanted = kwargs.get("response_format")
+    return isinstance(wanted, Mapping) and wanted.get("type") == "json_object"
 
 
 def limited(llm: LLM, kwargs: Mapping[str, Any], most: int | None) -> Mapping[str, Any]:
@@ -132,11 +147,10 @@ def _ollama(llm: LLM, kwargs: dict[str, Any]) -> tuple[LLM, dict[str, Any]]:
     options = {theirs: kwargs.pop(ours) for ours, theirs in _OLLAMA_OPTIONS.items() if ours in kwargs}
     if "stop" in options:
         options["stop"] = _listed(options["stop"])
-    wanted = kwargs.pop("response_format", None)
-    if schema := _schema(wanted):
-        kwargs.setdefault("format", schema)
-    elif isinstance(wanted, Mapping) and wanted.get("type") == "json_object":
+    if wants_any_json(kwargs):
         kwargs.setdefault("format", "json")
+    if schema := _schema(kwargs.pop("response_format", None)):
+        kwargs.setdefault("format", schema)
     if options:
         # Its clients are made when they are first used: by then the copy's would be its own, for this call alone.
         _ = getattr(llm, "client", None), getattr(llm, "async_client", None)

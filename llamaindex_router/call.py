@@ -14,7 +14,7 @@ from llama_index.core.utils import get_tokenizer
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 from pydantic import BaseModel, PrivateAttr
 
-from llamaindex_router.binding import choice_of
+from llamaindex_router.binding import ANY_JSON, choice_of
 from llamaindex_router.messages import size_of, turns_of
 from llamaindex_router.trail import Place
 from router_core.errors import InvalidRequest
@@ -24,6 +24,9 @@ from router_core.types import Constraints, OutputSchema, RequestView, StreamMode
 
 TAG = "router"
 """The instrument tag whose value, a dictionary, holds options of the router for all calls within its block."""
+
+_OPTIONS = ROUTING | {"tags"}
+"""The router's options of a call. LangChain has tags of its own; here they are an option like any other."""
 
 
 Finish: TypeAlias = Callable[[Sequence[ChatMessage]], list[ChatMessage]]
@@ -72,14 +75,14 @@ class Call:
             InvalidRequest: an option is wrong, or a text cannot be sent.
         """
         options = {"call_site": place.call_site, **self.routing}
-        _, session, call_site = read_labels(options)
+        tags, session, call_site = read_labels(options)
         tools = tuple(map(_spec, self.tools or ()))
         schema = self._schema()
         size, modalities = size_of(self.messages)
         turns = turns_of(self.messages, self.question)
         offered = [json.dumps(tool.parameters, default=str) + tool.description for tool in tools]
-        demanded = json.dumps(schema.json_schema, default=str) if schema else ""
-        size += sum(len(text.encode()) for text in (*offered, demanded))
+        demanded = [json.dumps(schema.json_schema, default=str)] if schema else self._format()
+        size += sum(len(text.encode()) for text in (*offered, *demanded))
         window = min((model.context_window for model in registry.models if model.context_window), default=2 * size)
         return RequestView(
             turns=turns,
@@ -94,6 +97,7 @@ class Call:
             constraints=read_constraints(options, defaults, registry),
             session=session,
             call_site=call_site,
+            tags=tags,
         )
 
     def _schema(self) -> OutputSchema | None:
@@ -101,6 +105,11 @@ class Call:
             return None
         wanted = self.asked.output_cls
         return OutputSchema(wanted.__name__, wanted.model_json_schema())
+
+    def _format(self) -> list[str]:
+        """What a call that asks for JSON itself adds to what a model is sent."""
+        wanted = self.kwargs.get("response_format")
+        return [json.dumps(wanted, default=str), ANY_JSON] if isinstance(wanted, Mapping) else []
 
     def _tool_choice(self) -> str | None:
         choice = choice_of(self.kwargs.get("tool_choice"))
@@ -183,13 +192,13 @@ def read_kwargs(kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, An
     if not isinstance(tagged, Mapping):
         raise InvalidRequest(f"instrument_tags[{TAG!r}]: {tagged!r} is no dictionary of options of the router")
     for name in tagged:
-        if name not in ROUTING:
-            known = ", ".join(sorted(ROUTING))
+        if name not in _OPTIONS:
+            known = ", ".join(sorted(_OPTIONS))
             raise InvalidRequest(
-                f"instrument_tags[{TAG!r}]: {name!r} is no option{did_you_mean(str(name), ROUTING)}; known are {known}"
+                f"instrument_tags[{TAG!r}]: {name!r} is no option{did_you_mean(str(name), _OPTIONS)}; known are {known}"
             )
-    own = {name: value for name, value in kwargs.items() if name in ROUTING}
-    return {**tagged, **own}, {name: value for name, value in kwargs.items() if name not in ROUTING}
+    own = {name: value for name, value in kwargs.items() if name in _OPTIONS}
+    return {**tagged, **own}, {name: value for name, value in kwargs.items() if name not in _OPTIONS}
 
 
 def _spec(tool: Any) -> ToolSpec:

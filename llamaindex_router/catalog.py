@@ -138,6 +138,13 @@ def require_list(models: object) -> None:
         raise ConfigError(f"models: {_shown(models)} is not a list; give a list of models, weakest first")
 
 
+def require_functions(observers: Sequence[object]) -> None:
+    """Raise ``ConfigError`` unless all observers can be called; the first event would find out in a request."""
+    for observer in observers:
+        if not callable(observer):
+            raise ConfigError(f"observers: {_shown(observer)} cannot be called; give functions that take an event")
+
+
 def inner_of(given: object) -> Inner:
     """A private copy of an LLM, with its kind.
 

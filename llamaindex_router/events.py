@@ -6,12 +6,14 @@ Amounts of money are US dollars as decimal strings; None is unknown. ``request_i
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+from llama_index.core.instrumentation.events.chat_engine import StreamChatEndEvent
 from llama_index_instrumentation.base import BaseEvent
 from pydantic import PrivateAttr
 
 from router_core.events import Accepted, Decided, Escalated, Event, FellBack
+from router_core.notes import BudgetNote
 from router_core.records import Attempt
 from router_core.tally import RoutedCall
 from router_core.types import to_usd
@@ -75,6 +77,45 @@ class RouterEscalationEvent(BaseEvent):
         return "RouterEscalationEvent"
 
 
+class RouterBudgetEvent(BaseEvent):
+    """A budget has done something: ``what`` is "reached" (a request took it across a threshold, ``percent``) or
+    "refused" (a request needed up to ``needed`` of it, and no model was called).
+
+    Amounts are of what ``unit`` says, US dollars ("usd") or tokens, as decimal strings. ``key`` is whose purse it is
+    ("" for all), ``window`` the period, and ``resets`` when it ends (ISO 8601; None: never, or it is "reached")."""
+
+    what: str
+    request_id: str
+    budget: str
+    key: str
+    window: str
+    unit: str
+    limit: str
+    spent: str
+    held: str
+    percent: int | None
+    needed: str | None
+    resets: str | None
+    _note: BudgetNote | None = PrivateAttr(default=None)
+
+    @classmethod
+    def class_name(cls) -> str:
+        """As which the event is known."""
+        return "RouterBudgetEvent"
+
+    @classmethod
+    def of(cls, note: BudgetNote) -> RouterBudgetEvent:
+        """The event that tells of a note."""
+        event = cls(**cast("dict[str, Any]", note.as_dict()))
+        event._note = note
+        return event
+
+    @property
+    def note(self) -> BudgetNote | None:
+        """The note itself, for handlers in this process."""
+        return self._note
+
+
 class RouterReceiptEvent(BaseEvent):
     """A request is over, however it ended; told exactly once. ``receipt`` is the account of all its attempts,
     ``root_span_id`` the outermost span around it (a query, an agent's run)."""
@@ -99,6 +140,20 @@ class RouterReceiptEvent(BaseEvent):
     def call(self) -> RoutedCall | None:
         """The receipt itself, for handlers in this process."""
         return self._call
+
+
+class RouterStreamEndEvent(StreamChatEndEvent):
+    """A stream of the router is over, however it ended; told after its receipt.
+
+    Tracers (OpenInference's) keep the span of a stream open until they hear of an end. The end of a model's own stream
+    is none where a draft was held, accepted, and then shown in one piece."""
+
+    request_id: str
+
+    @classmethod
+    def class_name(cls) -> str:
+        """As which the event is known."""
+        return "RouterStreamEndEvent"
 
 
 def events_of(event: Event) -> list[BaseEvent]:

@@ -1,7 +1,8 @@
 """What routing cost and did, counted by handlers of LlamaIndex: per model, per call and per query.
 
-Both book the receipt of each request when it is over, drafts and failed calls included. They only observe: LlamaIndex
-drops what a handler raises, so limits are the router's own affair (``max_cost_usd`` and the other constraints).
+Both book the receipt of each request when it is over, drafts and failed calls included, and note what budgets did: the
+thresholds that were reached, the requests that were refused. They only observe: LlamaIndex drops what a handler raises,
+so limits are the router's own affair (budgets, ``max_cost_usd`` and the other constraints).
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from llama_index.core.instrumentation.event_handlers import BaseEventHandler
 from llama_index_instrumentation import get_dispatcher
 from pydantic import PrivateAttr
 
-from llamaindex_router.events import RouterReceiptEvent
+from llamaindex_router.events import RouterBudgetEvent, RouterReceiptEvent
 from llamaindex_router.trail import ATTACHING
+from router_core.notes import BudgetNote
 from router_core.tally import KEEP, Books, RoutedCall, Tally
 from router_core.types import Json
 
@@ -40,6 +42,11 @@ class _Counted:
     def by_query(self) -> dict[str, Tally]:
         """The latest requests by the outermost span (a query, a chat, an agent's run) that made them."""
         return self._books.by_root
+
+    @property
+    def budgets(self) -> tuple[BudgetNote, ...]:
+        """What budgets did last, oldest first."""
+        return self._books.budgets
 
     @property
     def calls(self) -> tuple[RoutedCall, ...]:
@@ -84,9 +91,11 @@ class RouterEventHandler(_Counted, BaseEventHandler):
         return "RouterEventHandler"
 
     def handle(self, event: Any, **_: Any) -> None:
-        """Book a receipt; other events are of no interest."""
+        """Book a receipt, and note what a budget did; other events are of no interest."""
         if isinstance(event, RouterReceiptEvent) and event.call is not None:
             self._books.book(event.call)
+        elif isinstance(event, RouterBudgetEvent) and event.note is not None:
+            self._books.note(event.note)
 
 
 class RouterCallbackHandler(_Counted, BaseCallbackHandler):
@@ -109,6 +118,10 @@ class RouterCallbackHandler(_Counted, BaseCallbackHandler):
     def on_router_receipt(self, call: RoutedCall) -> None:
         """A request is over. A receipt that was booked already is not booked again."""
         self._books.book(call)
+
+    def on_router_budget(self, note: BudgetNote) -> None:
+        """A budget has reached a threshold or refused a request."""
+        self._books.note(note)
 
     def on_event_start(self, *_: Any, event_id: str = "", **__: Any) -> str:
         """The models' own events are of no interest: the receipt tells of them."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -16,22 +14,29 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
-from llamaindex_router.binding import limited, ready, refuses_usage
+from llamaindex_router.binding import limited, ready, refuses_usage, words_of
 from llamaindex_router.call import AttemptPrompt, Call, Finish
 from llamaindex_router.catalog import Inner
 from llamaindex_router.errors import is_stale_loop, sort_error, without_secrets
-from llamaindex_router.events import RouterReceiptEvent, events_of
+from llamaindex_router.events import RouterBudgetEvent, RouterReceiptEvent, RouterStreamEndEvent, events_of
 from llamaindex_router.messages import Ids, calls_of, portable, reply_of, with_ids
+from llamaindex_router.streams import ClosingStream
 from llamaindex_router.structured import UNPARSED, Unparsed, method_of, reply_with
 from llamaindex_router.trail import Place, Responses, heard
 from router_core.effects import CallModel
-from router_core.events import Event, Settled
+from router_core.errors import BudgetExceeded
+from router_core.events import BudgetReached, Event, Settled
+from router_core.notes import BudgetNote
 from router_core.tab import Tab
 from router_core.tally import RoutedCall
 from router_core.types import Failed, Model, Reply
 
 dispatcher = get_dispatcher(__name__)
 log = logging.getLogger(__name__)
+
+TAKEN = ("on_router_receipt", "on_router_budget")
+"""The methods of handlers in the callback manager that the router calls itself: with a ``RoutedCall`` when a request is
+over, with a ``BudgetNote`` when a budget has done something."""
 
 
 class Attempt(NamedTuple):
@@ -44,7 +49,8 @@ class Attempt(NamedTuple):
 
 
 class LlamaIndexHost:
-    """Performs one request. ``place`` is where it was made; ``handlers`` are handed the receipt when it is over."""
+    """Performs one request. ``place`` is where it was made; ``handlers`` are handed the receipt when it is over, and
+    what budgets did."""
 
     def __init__(
         self, inners: Mapping[str, Inner], secrets: frozenset[str], tab: Tab, strongest: Model, place: Place
@@ -58,6 +64,7 @@ class LlamaIndexHost:
         self._attempt: Attempt | None = None
         self.handlers: Sequence[Any] = ()
         self.listened_to = False
+        self.streaming = False
 
     # The port of the core.
 
@@ -95,7 +102,7 @@ class LlamaIndexHost:
                     attempt = self._ready(effect, payload, "stream_")
                     with _Around(attempt):
                         chunks = attempt.make()
-                    with closing(chunks):
+                    with ClosingStream(chunks):
                         while True:
                             with _Around(attempt):
                                 chunk = next(chunks, _END)
@@ -105,12 +112,6 @@ class LlamaIndexHost:
                             yield _chunk(attempt, chunk)
         except UNPARSED as error:
             yield self._unparsed(payload, error)
-        except GeneratorExit:
-            if self._inners[effect.model.name].family == "openai":
-                # Its integration leaves the SDK's stream to the garbage collector, in a cycle. Collected later, in the
-                # middle of another call of this thread, it would wait for a lock of the HTTP client that this call has.
-                gc.collect()
-            raise
 
     async def aopen_stream(self, effect: CallModel, payload: Call) -> AsyncIterator[Any]:
         """The chunks of one answer."""
@@ -121,7 +122,7 @@ class LlamaIndexHost:
                     attempt = self._ready(effect, payload, "astream_")
                     with _Around(attempt):
                         chunks = await attempt.make()
-                    async with aclosing(chunks):
+                    async with ClosingStream(chunks):
                         while True:
                             with _Around(attempt):
                                 chunk = await anext(chunks, _END)
@@ -170,7 +171,7 @@ class LlamaIndexHost:
     # What is told while the request runs.
 
     def told(self, event: Event) -> None:
-        """Pass an event on to LlamaIndex's instrumentation, and the receipt to the handlers that want it."""
+        """Pass an event on to LlamaIndex's instrumentation, and to the handlers what they want of it."""
         if isinstance(event, Settled):
             call = RoutedCall(
                 receipt=event.receipt,
@@ -178,14 +179,33 @@ class LlamaIndexHost:
                 call_id=self._place.span_id,
                 root_id=self._place.root_id,
             )
-            for handler in self.handlers:
-                with _Dropped(handler):
-                    handler.on_router_receipt(call)
+            self._hand("on_router_receipt", call)
             if self.listened_to:
                 self._dispatch(RouterReceiptEvent.of(call))
+                if self.streaming:
+                    self._dispatch(RouterStreamEndEvent(request_id=self._tab.request_id))
+        elif isinstance(event, BudgetReached):
+            self._note(BudgetNote.of_reached(event))
         elif self.listened_to:
             for each in events_of(event):
                 self._dispatch(each)
+
+    def refused(self, error: BudgetExceeded) -> None:
+        """Tell that budgets refuse the request."""
+        self._note(*BudgetNote.of_refused(self._tab.request_id, error))
+
+    def _note(self, *notes: BudgetNote) -> None:
+        for note in notes:
+            self._hand("on_router_budget", note)
+            if self.listened_to:
+                self._dispatch(RouterBudgetEvent.of(note))
+
+    def _hand(self, method: str, told: object) -> None:
+        for handler in self.handlers:
+            take = getattr(handler, method, None)
+            if take is not None:
+                with _Dropped(handler):
+                    take(told)
 
     def _dispatch(self, event: BaseEvent) -> None:
         # A stream is read when the span of its call is not the active one any more.
@@ -197,10 +217,11 @@ class LlamaIndexHost:
     def _ready(self, effect: CallModel, call: Call, way: str) -> Attempt:
         inner = self._inners[effect.model.name]
         role = inner.metadata.system_role if inner.metadata else MessageRole.SYSTEM
+        note = "\n\n".join(filter(None, (words_of(inner, call.kwargs), effect.note)))
 
         def finish(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
             copies = portable(messages, inner.family, role, mixed=self._mixed)
-            return copies if effect.note is None else _with_note(copies, effect.note, role)
+            return _with_note(copies, note, role) if note else copies
 
         parallel = bool(call.flags.get("allow_parallel_tool_calls"))
         asked = limited(inner.llm, call.kwargs, effect.max_tokens)
@@ -211,7 +232,8 @@ class LlamaIndexHost:
         return self._attempt
 
     def _unparsed(self, call: Call, error: Exception) -> Unparsed:
-        if call.asked is None:
+        # An argument that an SDK refuses is no answer: nothing was sent.
+        if call.asked is None or (self._attempt is not None and self._attempt.responses.refused):
             raise error
         return Unparsed(without_secrets(error, self._secrets))
 
@@ -297,7 +319,7 @@ class _Dropped:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> bool:
         if not isinstance(error, Exception):
             return False
-        log.warning("%s could not take a receipt: %s", type(self._handler).__name__, type(error).__name__)
+        log.warning("%s could not take what the router told it: %s", type(self._handler).__name__, type(error).__name__)
         return True
 
 
@@ -311,14 +333,15 @@ def _chunk(attempt: Attempt, chunk: Any) -> Any:
 
 
 def _filled(reply: Reply, earlier: Reply) -> Reply:
-    return Reply(
-        text=reply.text,
+    return replace(
+        reply,
         tool_calls=reply.tool_calls or earlier.tool_calls,
         finish_reason=reply.finish_reason or earlier.finish_reason,
         usage=reply.usage or earlier.usage,
         refusal=reply.refusal or earlier.refusal,
         model_id=reply.model_id or earlier.model_id,
-        native=reply.native,
+        cost_nano=earlier.cost_nano if reply.cost_nano is None else reply.cost_nano,
+        service_tier=reply.service_tier or earlier.service_tier,
     )
 
 

@@ -22,7 +22,7 @@ from llama_index_instrumentation import get_dispatcher
 from pydantic import ConfigDict, Field, PrivateAttr, ValidationError
 
 from llamaindex_router.call import Asked, Call, PromptMessages, read_kwargs
-from llamaindex_router.catalog import ROUTER, Inner, catalogue, fingerprint, require_list
+from llamaindex_router.catalog import ROUTER, Inner, catalogue, fingerprint, require_functions, require_list
 from llamaindex_router.errors import as_plain_errors
 from llamaindex_router.messages import arguments_of, calls_of
 from llamaindex_router.profile import (
@@ -57,7 +57,7 @@ class RouterLLM(FunctionCallingLLM):
     each token once. The LLMs that are given are not changed. Give them ``max_retries=0``: the router retries itself.
 
     The options of a call are its keyword arguments (``llm.chat(messages, max_cost_usd=0.01)``), or stand in the
-    instrument tag ``router``: ``with instrument_tags({"router": {"max_cost_usd": 0.01}}): engine.query("...")``.
+    instrument tag ``router``: ``with instrument_tags({"router": {"tags": ["user:ann"]}}): engine.query("...")``.
 
     Args:
         models: LLMs or "endpoint:model" strings, weakest first.
@@ -67,13 +67,16 @@ class RouterLLM(FunctionCallingLLM):
         constraints: what holds for every call that does not say otherwise.
         settings: how the router behaves.
         ledger: where receipts are kept and budgets held (``router_core.Ledger``).
+        observers: told of every event of every call as it happens (``router_core.events.Observer``), beside what
+            LlamaIndex's instrumentation hears. Async ones work with async calls only.
         window: the context window that LlamaIndex packs prompts to, in tokens, or "min" or "max" of the models'.
             Unless given, the largest that at least two models can hold, so that there is always one to fall back to.
             Requests go only to models that can hold them.
         num_output: the tokens that LlamaIndex keeps free for an answer; the largest of the models' unless given.
 
     Raises:
-        ConfigError: no model, one that is not understood or cannot be made, or a constraint that names none.
+        ConfigError: no model, one that is not understood or cannot be made, a constraint that names none, or an
+            observer that cannot be called.
     """
 
     # An LLM in a wrong place would stand in the error, with its headers.
@@ -87,6 +90,7 @@ class RouterLLM(FunctionCallingLLM):
     constraints: Constraints = Field(default=NO_CONSTRAINTS, exclude=True, repr=False, frozen=True)
     settings: Settings = Field(default=Settings(), exclude=True, repr=False, frozen=True)
     ledger: Any = Field(default=None, exclude=True, repr=False, frozen=True)
+    observers: Sequence[Any] = Field(default=(), exclude=True, repr=False, frozen=True)
     window: int | str | None = Field(default=None, frozen=True)
     num_output: int | None = Field(default=None, frozen=True)
     identity: dict[str, Any] = Field(default_factory=dict, description="What decides about answers; names no secret.")
@@ -110,6 +114,7 @@ class RouterLLM(FunctionCallingLLM):
     def model_post_init(self, context: Any, /) -> None:
         """Make the registry and the rules of the models."""
         super().model_post_init(context)
+        require_functions(self.observers)
         registry, self._inners = catalogue(self.models, self.registry)
         self._metadata = metadata_of(registry.models, self._inners, self.window, self.num_output)
         settings = expecting(self.settings, self._metadata.num_output)
@@ -300,7 +305,7 @@ class RouterLLM(FunctionCallingLLM):
 
     @property
     def _audience(self) -> Audience:
-        return Audience(self.callback_manager.handlers, self.rate_limiter, self.ledger)
+        return Audience(self.callback_manager.handlers, self.rate_limiter, self.ledger, tuple(self.observers))
 
     def _call(self, messages: Sequence[ChatMessage], kwargs: Mapping[str, Any], **about: Any) -> Call:
         with as_plain_errors():

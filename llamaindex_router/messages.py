@@ -24,7 +24,7 @@ from llama_index.core.llms.utils import parse_partial_json
 
 from llamaindex_router.usage import finish_reason_of, model_id_of, refusal_of, usage_of
 from router_core.hosts.checks import text_size
-from router_core.hosts.messages import AUDIO_ALLOWANCE, IMAGE_ALLOWANCE, PDF_ALLOWANCE, WRAPPING
+from router_core.hosts.messages import AUDIO_ALLOWANCE, IMAGE_ALLOWANCE, PDF_ALLOWANCE, WRAPPING, with_question
 from router_core.hosts.portable import portable_id
 from router_core.types import Capability, Reply, Role, ToolCall, Turn
 
@@ -61,14 +61,7 @@ def turns_of(messages: Sequence[ChatMessage], question: str | None = None) -> tu
     Rules that judge what is asked are to see the question alone as the user's; the rest is the application's.
     """
     turns = [Turn(_ROLES.get(message.role, "user"), message.content or "") for message in messages]
-    if question:
-        for place in range(len(turns) - 1, -1, -1):
-            before, found, after = turns[place].text.rpartition(question)
-            if found and turns[place].role == "user":
-                rest = [Turn("system", text) for text in (before, after) if text and not text.isspace()]
-                turns[place : place + 1] = [*rest, Turn("user", question)]
-                break
-    return tuple(turns)
+    return with_question(turns, question)
 
 
 def size_of(messages: Sequence[ChatMessage]) -> tuple[int, frozenset[Capability]]:

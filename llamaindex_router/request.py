@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, NamedTuple
 
@@ -12,23 +12,27 @@ from llama_index.core.base.llms.types import ChatResponse
 from llamaindex_router.call import Call
 from llamaindex_router.catalog import Inner, secrets_of
 from llamaindex_router.errors import as_plain_errors
-from llamaindex_router.host import LlamaIndexHost, dispatcher
+from llamaindex_router.host import TAKEN, LlamaIndexHost, dispatcher
 from llamaindex_router.profile import SUMMARY, answer_of, empty_answer
 from llamaindex_router.structured import Unparsed, structured_verifiers
 from llamaindex_router.trail import TRAIL, listened_to
 from router_core import drive
 from router_core.cascade import Rules, cascade
+from router_core.effects import Flow
+from router_core.errors import BudgetExceeded
+from router_core.events import Observer
 from router_core.tab import Tab
 from router_core.types import Constraints, Reply
 
 
 class Audience(NamedTuple):
-    """What belongs to the router when it is called: the handlers of its callback manager, its rate limiter and its
-    ledger."""
+    """What belongs to the router when it is called: the handlers of its callback manager, its rate limiter, its ledger
+    and its observers."""
 
     handlers: Sequence[Any]
     rate_limiter: Any
     ledger: Any = None
+    observers: tuple[Observer, ...] = ()
 
 
 class _Run(NamedTuple):
@@ -115,12 +119,17 @@ class Requests:
         place = TRAIL.place(self._name)
         tab = Tab(call.view(place, self._defaults, rules.registry), rules.outlook)
         host = LlamaIndexHost(self._inners, self._secrets, tab, rules.registry.strongest, place)
-        host.handlers = [each for each in audience.handlers if hasattr(each, "on_router_receipt")]
+        host.handlers = [each for each in audience.handlers if any(hasattr(each, method) for method in TAKEN)]
         host.listened_to = listened_to(dispatcher)
-        observers: tuple[Callable[..., Any], ...] = (host.told,) if host.listened_to or host.handlers else ()
+        host.streaming = streaming
+        heard = host.listened_to or bool(host.handlers)
+        # The host first: an observer that raises ends the request, but takes nobody's receipt.
+        observers: tuple[Observer, ...] = (host.told, *audience.observers) if heard else audience.observers
         settings = rules.outlook.settings
         mode = (call.mode or settings.stream_mode) if streaming else "hold"
-        flow = cascade(rules, tab, mode=mode, observed=host.listened_to)
+        flow = cascade(rules, tab, mode=mode, observed=host.listened_to or bool(audience.observers))
+        if heard and audience.ledger is not None:
+            flow = _noted(flow, host)
         world = drive.World(host, call, time.perf_counter, observers, settings.prefix_tokens, audience.ledger)
         return _Run(tab, flow, world)
 
@@ -134,6 +143,15 @@ class Requests:
     def _answered(self, reply: Reply, tab: Tab) -> Any:
         native = _parsed(reply.native)
         return answer_of(native, tab, self._rules.registry.strongest) if isinstance(native, ChatResponse) else native
+
+
+def _noted(flow: Flow[Reply], host: LlamaIndexHost) -> Flow[Reply]:
+    """The flow; that a budget refuses it is told before its receipt is."""
+    try:
+        return (yield from flow)
+    except BudgetExceeded as error:
+        host.refused(error)
+        raise
 
 
 def _parsed(value: Any) -> Any:

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from llama_index.core.instrumentation.event_handlers import BaseEventHandler, NullEventHandler
 from llama_index.core.instrumentation.events.llm import (
     LLMChatEndEvent,
+    LLMChatInProgressEvent,
     LLMChatStartEvent,
     LLMCompletionEndEvent,
+    LLMCompletionInProgressEvent,
     LLMCompletionStartEvent,
 )
 from llama_index.core.instrumentation.span import active_span_id
@@ -86,9 +88,17 @@ def _is_part(span_id: str, own: str) -> bool:
 
 class Responses(list[Any]):
     """The responses of models that were heard. A method of a model that calls another one (``achat`` its own ``chat``,
-    ``chat`` its own ``complete``) tells of the same response again, which is noted once."""
+    ``chat`` its own ``complete``) tells of the same response again, which is noted once.
+
+    ``depth`` counts the calls that have begun and not ended, ``spoken`` is whether a chunk of a stream was heard."""
 
     depth = 0
+    spoken = False
+
+    @property
+    def refused(self) -> bool:
+        """Whether a call has begun of which nothing has come: what was raised, was raised by the call itself."""
+        return self.depth > 0 and not self and not self.spoken
 
 
 heard: ContextVar[Responses | None] = ContextVar("router_heard", default=None)
@@ -108,6 +118,8 @@ class _Ear(BaseEventHandler):
             responses.depth -= 1
             if responses.depth <= 0:
                 responses.append(event.response)
+        elif isinstance(event, LLMChatInProgressEvent | LLMCompletionInProgressEvent):
+            responses.spoken = True
 
 
 TRAIL = _Trail()

@@ -81,7 +81,8 @@ def _places(response: ChatResponse | CompletionResponse) -> Iterable[Any]:
     yield _field(response.raw, "usage")
     yield _field(response.raw, "usage_metadata")
     yield response.additional_kwargs.get("usage")
-    # Until Anthropic has told why it stopped, this is what it said when it began.
+    # Until Anthropic has told why it stopped, this is what it said when it began: its integration leaves cached tokens
+    # out of that, so that of a stream that is cut off it is no better than an estimate.
     if beside.get("stop_reason", "untold") is not None:
         yield beside.get("usage")
     yield response.additional_kwargs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -11,6 +12,8 @@ from llama_index.llms.anthropic import Anthropic
 from llama_index.llms.ollama import Ollama
 from llama_index.llms.openai import OpenAI
 
+from router_core.types import Usage
+from tests.servers.mind import Tokens
 from tests.servers.provider import ProviderServer
 
 WIRES = ("openai", "anthropic", "ollama")
@@ -22,17 +25,43 @@ NAMES = {
     "openai:limited-e": "gpt-4.1",
     "openai:broken-f": "gpt-4o-mini",
     "openai:curt-g": "gpt-3.5-turbo",
+    "openai:stuck-h": "gpt-4",
     "anthropic:good-a": "claude-haiku-4-5",
     "anthropic:good-b": "claude-opus-4-5",
     "anthropic:unsure-b": "claude-sonnet-4-5",
     "anthropic:down-d": "claude-haiku-4-5-20251001",
     "anthropic:limited-e": "claude-opus-4-1",
     "anthropic:broken-f": "claude-sonnet-4-5-20250929",
+    "anthropic:stuck-h": "claude-opus-4-5-20251101",
 }
 """Which names the models have: two of the integrations work only with names that they know. OpenAI's "good-b" is one
 that cannot be given the schema of an answer: it is made to call a tool."""
 
 KEY = "none-needed-here"
+
+
+def reported(wire: str, used: Tokens) -> Usage:
+    """What the wire tells of what was used."""
+    return Usage(
+        input_tokens=used.input,
+        output_tokens=used.output,
+        cache_read_tokens=0 if wire == "ollama" else used.cached,
+        reasoning_tokens=used.reasoning if wire == "openai" else 0,
+    )
+
+
+def whole(name: str, /, *args: Any, **kwargs: Any) -> Callable[[LLM], Awaitable[Any]]:
+    """A call of the method ``name``; of a stream, its last chunk."""
+
+    async def call(llm: LLM) -> Any:
+        made = getattr(llm, name)(*args, **kwargs)
+        if name.startswith("a"):
+            made = await made
+        if "stream" not in name:
+            return made
+        return [chunk async for chunk in made][-1] if name.startswith("a") else list(made)[-1]
+
+    return call
 
 
 class Provider(ProviderServer):

@@ -90,11 +90,11 @@ class TestOptions:
     @every_way
     def test_force_a_model_and_do_not_reach_it(self, way: Callable[..., Any]) -> None:
         weak, strong = FakeLLM(model="weak"), FakeLLM(model="strong")
-        way(router(weak, strong), force_model="fakellm:strong", session="s", call_site="c", max_attempts=2, top_p=0.5)
+        way(router(weak, strong), force_model="fakellm:strong", session="s", tags=["t"], max_attempts=2, top_p=0.5)
         assert (len(weak.log), len(strong.log)) == (0, 1)
         kwargs = strong.log[0]["kwargs"]
         assert kwargs["top_p"] == 0.5
-        assert not {"force_model", "session", "call_site", "max_attempts"} & set(kwargs)
+        assert not {"force_model", "session", "tags", "max_attempts"} & set(kwargs)
 
     @every_way
     def test_of_a_tag_hold_for_all_calls_in_its_block(self, way: Callable[..., Any]) -> None:
@@ -142,6 +142,7 @@ class TestOptions:
             ({"max_attempts": 0}, "max_attempts: 0 is too small"),
             ({"stream_mode": "loud"}, "stream_mode: 'loud' is none"),
             ({"session": 7}, "session: 7 is no text"),
+            ({"tags": "user:ann"}, "tags: 'user:ann' is no list of strings"),
         ],
     )
     def test_wrong_ones_are_named(self, options: dict[str, Any], says: str) -> None:

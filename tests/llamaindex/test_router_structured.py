@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from llama_index.core import PromptTemplate
 from llama_index.core.llms import ChatMessage
+from llama_index.core.llms.callbacks import llm_chat_callback
 from llama_index.core.output_parsers import PydanticOutputParser
 from llama_index.core.program import FunctionCallingProgram, LLMTextCompletionProgram
 from llama_index.core.prompts import ChatPromptTemplate
@@ -252,3 +253,39 @@ class TestPrograms:
         llm = router(FakeLLM(model="weak", says="What?"), FakeLLM()).as_structured_llm(Animal)
         assert isinstance(llm.complete("Tell of the whale.").raw, Animal)
         assert inspect.isgenerator(llm.stream_chat([ChatMessage(role="user", content="Tell of the whale.")]))
+
+
+class Talker(FakeLLM):
+    """Says something before it finds that it is no object: it ends, or breaks off its stream, or asks once more with an
+    argument that is refused."""
+
+    breaks_off: bool = False
+
+    def structured_predict(self, *_: Any, **__: Any) -> Any:
+        self.chat([ChatMessage("Tell of a whale.")])
+        return self._refused([ChatMessage("Tell of a whale.")])
+
+    def stream_structured_predict(self, *_: Any, **__: Any) -> Any:
+        chunks = self.stream_chat([ChatMessage("Tell of a whale.")])
+        for _chunk in chunks:
+            if self.breaks_off:
+                raise ValueError("this is no JSON")
+        yield self._refused([ChatMessage("Tell of a whale.")])
+
+    @llm_chat_callback()
+    def _refused(self, messages: Any, **_: Any) -> Any:
+        raise TypeError("got an unexpected keyword argument")
+
+
+@pytest.mark.parametrize(("way", "breaks_off"), [("sync", False), ("stream", False), ("stream", True)])
+def test_what_a_model_has_said_is_an_answer_whatever_is_raised_then(way: str, breaks_off: Any) -> None:
+    """It is paid for: only where nothing was said has the call failed."""
+    talker = Talker(model="weak", breaks_off=breaks_off)
+    llm = router(talker, FakeLLM(model="strong"), settings=Settings(stream_mode="commit"))
+
+    with get_router_handler() as routed:
+        assert isinstance(WAYS[way](llm, TELL, animal="whale"), Animal)
+
+    weak, _ = routed.by_model.values()
+    assert (weak.escalations, weak.fallbacks) == ({"schema": 1}, {})
+    assert weak.usage.output_tokens > 0 or weak.usage.estimated

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,10 +17,10 @@ from llama_index.core.tools import FunctionTool
 from pydantic import BaseModel
 
 from llamaindex_router import RouterCallbackHandler, RouterLLM, get_router_handler
+from router_core.errors import AllAttemptsFailed
 from router_core.policies import StaticPolicy
 from router_core.types import Usage
-from tests.llamaindex.provider import Provider
-from tests.servers.mind import Tokens
+from tests.llamaindex.provider import Provider, reported, whole
 from tests.servers.provider import Exchange
 
 GOOD = ("openai:good-a", "openai:good-b", "anthropic:good-a", "ollama:good-c")
@@ -47,20 +47,6 @@ def get_weather(city: str) -> str:
 
 TOOLS = [FunctionTool.from_defaults(get_weather)]
 WEATHER = {"user_msg": "What is the weather in 'Bonn'?"}
-
-
-def whole(name: str, /, *args: Any, **kwargs: Any) -> Callable[[RouterLLM], Awaitable[Any]]:
-    """A call of the method ``name``; of a stream, its last chunk."""
-
-    async def call(llm: RouterLLM) -> Any:
-        made = getattr(llm, name)(*args, **kwargs)
-        if name.startswith("a"):
-            made = await made
-        if "stream" not in name:
-            return made
-        return [chunk async for chunk in made][-1] if name.startswith("a") else list(made)[-1]
-
-    return call
 
 
 TALKS = {
@@ -104,16 +90,6 @@ def hearing() -> Iterator[Answers]:
         yield answers
     finally:
         root_dispatcher.event_handlers.remove(answers)
-
-
-def reported(wire: str, used: Tokens) -> Usage:
-    """What the wire tells of what was used."""
-    return Usage(
-        input_tokens=used.input,
-        output_tokens=used.output,
-        cache_read_tokens=0 if wire == "ollama" else used.cached,
-        reasoning_tokens=used.reasoning if wire == "openai" else 0,
-    )
 
 
 @pytest.mark.parametrize("model", GOOD)
@@ -267,3 +243,32 @@ def test_a_stream_that_is_closed_early_is_booked(provider: Provider, read: int, 
     assert attempt.outcome == "cancelled"
     assert attempt.usage.estimated
     assert attempt.usage.output_tokens >= len(said.split())
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+@pytest.mark.parametrize("name", [*OBJECTS, "chat", "astream_chat"])
+async def test_an_argument_that_is_refused_before_anything_is_sent_is_a_failure_that_costs_nothing(
+    provider: Provider, journal: list[Exchange], name: str, wire: str
+) -> None:
+    llm = RouterLLM(models=provider.models(f"{wire}:good-a", "ollama:good-c"), policy=StaticPolicy())
+    kwargs = {"llm_kwargs": {"nonsense": 1}, **ARGS} if name in OBJECTS else {"nonsense": 1}
+
+    with get_router_handler() as routed:
+        answer = await whole(name, *((Person, PROMPT) if name in OBJECTS else (ASK,)), **kwargs)(llm)
+
+    assert answer == ANN if name in OBJECTS else "good answer" in str(answer)
+    (exchange,) = journal
+    (call,) = routed.calls
+    refused, served = call.receipt.attempts
+    assert (refused.outcome, refused.failure) == ("failed", "bad_request")
+    assert "nonsense" in refused.error
+    assert (refused.usage, refused.cost_nano) == (Usage(), 0)
+    assert served.usage == reported("ollama", exchange.used)
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+async def test_an_argument_that_every_model_refuses_is_an_error_that_tells_it(provider: Provider, name: str) -> None:
+    llm = RouterLLM(models=[provider.model("openai:good-a")])
+
+    with pytest.raises(AllAttemptsFailed, match="nonsense"):
+        await whole(name, Person, PROMPT, llm_kwargs={"nonsense": 1}, **ARGS)(llm)

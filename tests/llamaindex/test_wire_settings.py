@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any
@@ -16,6 +17,8 @@ from llama_index.llms.ollama import Ollama
 from pydantic import BaseModel
 
 from llamaindex_router import RouterLLM, get_router_handler
+from router_core import Budget, Ledger
+from router_core.errors import BudgetExceeded
 from router_core.policies import StaticPolicy
 from tests.llamaindex.provider import WIRES, Provider
 from tests.servers.provider import Exchange
@@ -167,6 +170,32 @@ def test_json_without_a_schema_is_asked_for_where_it_can_be(
     assert (asked.get("response_format") or asked.get("format")) == expected
     assert plain.get("format") is None
     assert "output_config" not in asked
+    # Anthropic's API has no argument for it: there it is asked for in words.
+    words = "Answer with one JSON object and nothing else."
+    assert [words in json.dumps(body) for body in (asked, plain)] == [wire == "anthropic", False]
+
+
+def test_words_for_json_follow_those_of_the_application(provider: Provider, journal: list[Exchange]) -> None:
+    llm = RouterLLM(models=[provider.model("anthropic:good-a")])
+
+    llm.chat([ChatMessage(role="system", content="You like whales."), *ASK], response_format=ANY_JSON)
+
+    said = journal[0].body["system"]
+    said = said if isinstance(said, str) else "".join(block["text"] for block in said)
+    assert said == "You like whales.\n\nAnswer with one JSON object and nothing else."
+
+
+def test_the_schema_of_a_call_is_a_part_of_what_budgets_hold(provider: Provider) -> None:
+    ledger = Ledger("memory://", budgets=[Budget(name="tiny", limit_tokens=1)])
+    llm = RouterLLM(models=[provider.model("ollama:good-a")], ledger=ledger)
+    needed = []
+
+    for schema in ({"type": "text"}, BY_SCHEMA):
+        with pytest.raises(BudgetExceeded) as raised:
+            llm.chat(ASK, response_format=schema)
+        needed.append(raised.value.shortfalls[0].charge.amount)
+
+    assert needed[1] - needed[0] >= len(json.dumps(SCHEMA))
 
 
 OPENAI_NAMED = {"type": "function", "function": {"name": "get_time"}}
