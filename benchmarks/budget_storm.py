@@ -40,7 +40,7 @@ from router_core.types import Reply, RequestView, Verdict
 
 LEASE_S = 15.0
 WATCH_S = 0.02
-USD_PER_CALL = Decimal("0.00012")
+USD_PER_CALL = Decimal("0.00007")
 """The limit over all, per call that is to be made: less than what the calls would cost, so that some are refused."""
 TENANTS = 8
 MAX_TOKENS = 64
