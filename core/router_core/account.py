@@ -23,7 +23,6 @@ from router_core.types import Failed, Reply
 
 P = TypeVar("P")
 C = TypeVar("C")
-R = TypeVar("R")
 
 
 class World(NamedTuple, Generic[P, C]):
@@ -153,8 +152,8 @@ class Account(Generic[P, C]):
         receipt = self._closed(error)
         reached: tuple[BudgetReached, ...] = ()
         try:
-            if self._world.ledger is not None:
-                reached = self._world.ledger.settle(self._tab, receipt)
+            if (ledger := self._world.ledger) is not None:
+                reached = ledger.perform(ledger.settle(self._tab, receipt))
         except RouterError as lost:
             lost.receipt = receipt
             raise
@@ -192,8 +191,10 @@ class Account(Generic[P, C]):
             receipt = self._closed(error)
             reached: tuple[BudgetReached, ...] = ()
             try:
-                if self._world.ledger is not None:
-                    reached = await _in_a_thread(self._world.ledger.settle, self._tab, receipt)
+                if (ledger := self._world.ledger) is not None:
+                    from router_core.threads import perform
+
+                    reached = await perform(ledger, ledger.settle(self._tab, receipt))
             except RouterError as lost:
                 lost.receipt = receipt
                 raise
@@ -230,17 +231,23 @@ class Account(Generic[P, C]):
         if isinstance(effect, Limits):
             return ledger.limits(anew=effect.anew)
         if isinstance(effect, Reserve):
-            return ledger.reserve(self._tab, effect.plan, effect.budgets, allowed=effect.allowed)
+            return ledger.perform(ledger.reserve(self._tab, effect.plan, effect.budgets, allowed=effect.allowed))
         ask = ledger.ask or self._world.ask
         return ask is not None and ask(effect.exceeded)
 
     async def ahold(self, effect: Limits | Reserve | AskForMore) -> Any:
         """Perform an effect that is about budgets, without blocking the event loop."""
+        from router_core.threads import in_a_thread, perform
+
+        ledger = self._ledger()
         if isinstance(effect, Limits) and not effect.anew:
-            known = self._ledger().known_limits()
+            known = ledger.known_limits()
             if known is not None:
                 return known
-        return await _in_a_thread(self.hold, effect)
+        if isinstance(effect, Reserve):
+            steps = ledger.reserve(self._tab, effect.plan, effect.budgets, allowed=effect.allowed)
+            return await perform(ledger, steps)
+        return await in_a_thread(self.hold, effect)
 
     def _ledger(self) -> Ledger:
         if self._world.ledger is None:
@@ -352,12 +359,6 @@ class Account(Generic[P, C]):
         if close is not None:
             with _Guard(self._world.host):
                 close()
-
-
-async def _in_a_thread(work: Callable[..., R], *args: Any) -> R:
-    from router_core.threads import in_a_thread
-
-    return await in_a_thread(work, *args)
 
 
 def _forget(awaitable: object) -> None:

@@ -10,10 +10,10 @@ import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from router_core.budget import Budget, PlannedCall, charges_of, overlaid, spent_of
 from router_core.errors import BudgetExceeded, ConfigError, StoreError
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from router_core.leases import Leases
     from router_core.records import Attempt, Receipt, Shortfall
     from router_core.stores.base import LedgerEntry, Movement, Store
+    from router_core.stores.works import Work
+
+R = TypeVar("R")
+
+Steps: TypeAlias = "Generator[Work, Any, R]"
+"""What is asked of a store, one after the other, and what comes of it. ``Ledger.perform`` and ``threads.perform`` do
+it."""
 
 StoreText = Literal["off", "hash", "full"]
 OnStoreError = Literal["stop", "warn"]
@@ -65,7 +72,8 @@ class Ledger:
             and counts the receipts that were lost in ``lost``.
         ask: what a budget asks that is exceeded and set to "ask": given the ``BudgetExceeded``, it tells whether to go
             on.
-        alert: told when a budget reaches one of its thresholds, which is logged in any case.
+        alert: told when a budget reaches one of its thresholds, which is logged in any case. It must not take long: the
+            call that got there waits for it.
         lease_s: seconds after which the holds of a process that is gone count as spent at their floor.
 
     Raises:
@@ -135,6 +143,11 @@ class Ledger:
             return opened
 
     @property
+    def opened(self) -> Store | None:
+        """The store, if it is open."""
+        return self._opened
+
+    @property
     def budgets(self) -> tuple[Budget, ...]:
         """The budgets that hold, as they were last read."""
         return self._limits[0]
@@ -160,12 +173,14 @@ class Ledger:
 
     def reserve(
         self, tab: Tab, plan: Sequence[PlannedCall], budgets: tuple[Budget, ...], *, allowed: bool = False
-    ) -> tuple[Shortfall, ...]:
+    ) -> Steps[tuple[Shortfall, ...]]:
         """Hold the worst case of a plan; the purses that cannot bear it, or nothing if all is held.
 
         Raises:
             StoreError: the store cannot be used. ConfigError: a model has no price and a budget is in dollars.
         """
+        from router_core.stores.works import Reserve
+
         tab.held_at = time.time()
         try:
             charges = charges_of(budgets, tab.request, plan, tab.held_at, tab.request_id)
@@ -178,19 +193,21 @@ class Ledger:
         if charges:
             with self._guarded("hold money for a request"):
                 expires = tab.held_at + self._lease_s
-                shortfalls = self.store.reserve(tab.request_id, charges, owner=_owner(), expires=expires)
+                shortfalls = yield Reserve.of(tab.request_id, charges, _owner(), expires)
                 if not shortfalls:
                     tab.budgets, tab.charges = budgets, charges
                     self._keeper().add(tab.request_id)
         return shortfalls
 
-    def settle(self, tab: Tab, receipt: Receipt) -> tuple[BudgetReached, ...]:
-        """Write the receipt, and turn what is held for the request into what it spent. Durable when it returns. Tells
+    def settle(self, tab: Tab, receipt: Receipt) -> Steps[tuple[BudgetReached, ...]]:
+        """Write the receipt, and turn what is held for the request into what it spent. Durable when it is done. Tells
         what thresholds of budgets that has reached.
 
         Raises:
             StoreError: the store cannot be used.
         """
+        from router_core.stores.works import Settle
+
         if self._leases is not None:
             self._leases.remove(tab.request_id)
         entry = self._entry(tab, receipt)
@@ -198,15 +215,30 @@ class Ledger:
         with self._guarded("write a receipt", lost=1):
             if tab.charges:
                 budgets = {budget.name: budget for budget in tab.budgets}
-                moved = self.store.settle(tab.request_id, spent_of(budgets, tab.charges, receipt.attempts), entry)
+                spent = spent_of(budgets, tab.charges, receipt.attempts)
+                moved = yield Settle.of(tab.request_id, spent, entry)
             else:
-                self.store.record(entry)
+                yield Settle.recording(entry)
         reached = tuple(_reached(tab, moved)) if moved else ()
         for each in reached:
             log.log(logging.WARNING if each.percent >= _WARN_FROM else logging.INFO, "%s", each)
             if self._alert is not None:
                 self._alert(each)
         return reached
+
+    def perform(self, steps: Steps[R]) -> R:
+        """Do the steps, waiting for the store. ``threads.perform`` does them without holding up an event loop."""
+        try:
+            work = next(steps)
+            while True:
+                try:
+                    result = self.store.do(work)
+                except StoreError as error:
+                    work = steps.throw(error)
+                else:
+                    work = steps.send(result)
+        except StopIteration as done:
+            return cast("R", done.value)
 
     def close(self) -> None:
         """Close the store. A later request opens it again."""

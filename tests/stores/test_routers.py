@@ -169,7 +169,7 @@ class Storm(RuleBasedStateMachine):
     def teardown(self) -> None:
         for request in list(self.running):
             self.leave(request, KeyboardInterrupt())
-        self.store.reclaim(time.time() + 2 * LEASE_S)
+        self.store.reclaim(time.time() + 20 * LEASE_S)
         for budget in getattr(self, "budgets", ()):
             standings = self.store.standings(budget.name)
             assert [each.held for each in standings] == [0] * len(standings)

@@ -7,12 +7,15 @@ behind becomes spent at what its input cost, so that it neither blocks a budget 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from router_core.records import Charge, Receipt, Scope, Shortfall
 from router_core.types import Json, Unit
+
+if TYPE_CHECKING:
+    from router_core.stores.works import Work
 
 Row: TypeAlias = dict[str, Any]
 """One row of the ledger, by column. Money is nano-dollars, None where it is unknown; ``*_us`` is microseconds."""
@@ -35,6 +38,23 @@ class Size(NamedTuple):
     receipts: int
     attempts: int
     purses: int
+
+
+class Done(NamedTuple):
+    """What became of an operation: its value, or the error to be raised where it was asked for."""
+
+    value: Any = None
+    error: BaseException | None = None
+
+    def result(self) -> Any:
+        """The value. Raises the error."""
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+Tell: TypeAlias = Callable[[Done], None]
+"""Is told what became of an operation."""
 
 
 class Movement(NamedTuple):
@@ -77,7 +97,8 @@ class LedgerEntry:
 
 
 class Store(Protocol):
-    """Keeps receipts and budgets. Every method may be called from any thread, and blocks until what it did is durable.
+    """Keeps receipts and budgets. Every method may be called from any thread, and blocks until what it did is durable;
+    all but ``begin``, by which an event loop need not wait.
 
     All of them may be called again with the same arguments, as after an error that leaves it open whether the call
     took effect: what was done is not done twice. Times are in seconds since 1970 (UTC); a store reads no clock.
@@ -86,6 +107,17 @@ class Store(Protocol):
         StoreError: by every method, if the store cannot be used; nothing of what was asked for is then done.
         ValueError: by every method, if an argument contradicts itself or what is stored; nothing is done then either.
     """
+
+    def do(self, work: Work) -> Any:
+        """Do what ``reserve``, ``renew``, ``settle`` or ``record`` would do, given as a value of ``works``."""
+        ...
+
+    def begin(self, work: Work, tell: Tell) -> None:
+        """Like ``do``, without waiting.
+
+        ``tell`` is told what became of it when it is durable, from whatever thread, which it must not hold up.
+        """
+        ...
 
     def reserve(
         self, request_id: str, charges: Sequence[Charge], *, owner: str, expires: float

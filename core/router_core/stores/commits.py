@@ -10,7 +10,9 @@ import threading
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
+
+from router_core.stores.base import Done, Tell
 
 W = TypeVar("W")
 
@@ -18,28 +20,20 @@ MOST = 256
 """How many operations one commit takes at most: bounds how long the first of them waits for the last."""
 
 
-class Done(NamedTuple):
-    """What became of an operation: its value, or the error to be raised where it was asked for."""
+class _Waiter:
+    """Waits for an operation. Nobody needs to: what becomes of it is then not looked at."""
 
-    value: Any = None
-    error: BaseException | None = None
+    __slots__ = ("_done", "_ready")
 
-
-class _Ticket(Generic[W]):
-    """An operation that somebody waits for. Nobody needs to: what becomes of it is then not looked at."""
-
-    __slots__ = ("_ready", "done", "work")
-
-    def __init__(self, work: W) -> None:
-        self.work = work
-        self.done = Done()
+    def __init__(self) -> None:
+        self._done = Done()
         # A lock that is let go once is what an Event is made of, without the rest.
         self._ready = threading.Lock()
         self._ready.acquire()
 
-    def finish(self, done: Done) -> None:
+    def __call__(self, done: Done) -> None:
         """Wake who waits."""
-        self.done = done
+        self._done = done
         self._ready.release()
 
     def wait(self) -> Any:
@@ -49,9 +43,7 @@ class _Ticket(Generic[W]):
             Exception: the error of the operation.
         """
         with self._ready:
-            if self.done.error is not None:
-                raise self.done.error
-            return self.done.value
+            return self._done.result()
 
 
 class _Caught:
@@ -78,7 +70,7 @@ class GroupCommit(Generic[W]):
         self._perform = perform
         self._closed = closed
         self._open = True
-        self._queue: SimpleQueue[_Ticket[W] | None] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[W, Tell] | None] = SimpleQueue()
         self._starting = threading.Lock()
         self._performing = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -89,15 +81,24 @@ class GroupCommit(Generic[W]):
         Raises:
             Exception: its error.
         """
-        ticket = _Ticket(work)
+        waiter = _Waiter()
+        self.begin(work, waiter)
+        return waiter.wait()
+
+    def begin(self, work: W, tell: Tell) -> None:
+        """Have an operation performed; ``tell`` is told what became of it when it is durable, from the thread of the
+        store, which it must not hold up.
+
+        Raises:
+            Exception: nothing is performed any more.
+        """
         with self._starting:
             if not self._open:
                 raise self._closed()
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="router-core-store", daemon=True)
                 self._thread.start()
-            self._queue.put(ticket)
-        return ticket.wait()
+            self._queue.put((work, tell))
 
     def close(self) -> None:
         """Perform what is queued and end the thread."""
@@ -131,19 +132,19 @@ class GroupCommit(Generic[W]):
         while more:
             group = [queue.get(), *_waiting(queue)]
             more = None not in group
-            self._serve([ticket for ticket in group if ticket is not None])
+            self._serve([asked for asked in group if asked is not None])
 
-    def _serve(self, tickets: list[_Ticket[W]]) -> None:
+    def _serve(self, group: list[tuple[W, Tell]]) -> None:
         done: Sequence[Done] = ()
         caught = _Caught()
         try:
             with self._performing, caught:
-                done = self._perform([ticket.work for ticket in tickets]) if tickets else ()
+                done = self._perform([work for work, _ in group]) if group else ()
         finally:
             if caught.error is not None:
-                done = [Done(error=caught.error)] * len(tickets)
-            for ticket, result in zip(tickets, done, strict=True):
-                ticket.finish(result)
+                done = [Done(error=caught.error)] * len(group)
+            for (_, tell), result in zip(group, done, strict=True):
+                tell(result)
 
 
 def _waiting(queue: SimpleQueue[Any]) -> list[Any]:

@@ -8,17 +8,16 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from router_core.records import Charge, Scope, Shortfall
 from router_core.stores.audit import Sums, counter_faults, receipt_faults
-from router_core.stores.base import LedgerEntry, Movement, Repricing, Row, Size, Standing
+from router_core.stores.base import Done, Repricing, Row, Size, Standing, Tell
 from router_core.stores.book import Book, Changes, HoldState, Key
 from router_core.stores.forks import survive_forks
 from router_core.stores.rows import EntryRows, microseconds, read_row, repricing_row
-from router_core.stores.works import Renew, Reserve, Settle, Work, definition_text, same_definition
+from router_core.stores.works import Operations, Work, definition_text, same_definition
 from router_core.types import Json
 
 
-class MemoryStore:
+class MemoryStore(Operations):
     """A ``Store`` that ends with its process. A forked process goes on with a copy of its own."""
 
     def __init__(self) -> None:
@@ -29,25 +28,22 @@ class MemoryStore:
         self._budgets: dict[str, str] = {}
         survive_forks(self)
 
-    def reserve(
-        self, request_id: str, charges: Sequence[Charge], *, owner: str, expires: float
-    ) -> tuple[Shortfall, ...]:
-        """Hold all charges or none."""
-        short: tuple[Shortfall, ...] = self._do(Reserve.of(request_id, charges, owner, expires))
-        return short
+    def do(self, work: Work) -> Any:
+        """Do an operation."""
+        with self._lock:
+            result = work.apply(self._book)
+            for rows in self._book.changes.receipts:
+                self._rows[rows.request["request_id"]] = rows
+            self._book.changes = Changes()
+        return result
 
-    def renew(self, request_ids: Sequence[str], *, expires: float) -> None:
-        """Hold what these requests hold until ``expires``."""
-        self._do(Renew(tuple(request_ids), microseconds(expires, "expires")))
-
-    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> tuple[Movement, ...]:
-        """Turn the holds of a request into what was spent, and write its receipt."""
-        moved: tuple[Movement, ...] = self._do(Settle.of(request_id, spent, entry))
-        return moved
-
-    def record(self, entry: LedgerEntry) -> None:
-        """Write a receipt."""
-        self._do(Settle.recording(entry))
+    def begin(self, work: Work, tell: Tell) -> None:
+        """Do an operation, and tell what became of it."""
+        try:
+            done = Done(self.do(work))
+        except ValueError as error:
+            done = Done(error=error)
+        tell(done)
 
     def reclaim(self, now: float) -> int:
         """Turn the holds whose lease has expired into their floor, spent."""
@@ -161,14 +157,6 @@ class MemoryStore:
     def _has_attempt(self, request_id: str, number: int) -> bool:
         entry = self._rows.get(request_id)
         return entry is not None and 1 <= number <= len(entry.attempts)
-
-    def _do(self, work: Work) -> Any:
-        with self._lock:
-            result = work.apply(self._book)
-            for rows in self._book.changes.receipts:
-                self._rows[rows.request["request_id"]] = rows
-            self._book.changes = Changes()
-        return result
 
     def _sums(self) -> dict[Key, Sums]:
         sums: defaultdict[Key, Sums] = defaultdict(Sums)

@@ -6,16 +6,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from router_core.errors import MissingExtra, StoreError
-from router_core.records import Charge, Scope, Shortfall
 from router_core.stores import reads
 from router_core.stores.audit import receipt_faults
-from router_core.stores.base import LedgerEntry, Movement, Repricing, Row, Size, Standing
+from router_core.stores.base import Repricing, Row, Size, Standing, Tell
 from router_core.stores.commits import GroupCommit
 from router_core.stores.engines import lock_wait_s, make_engine, parse
 from router_core.stores.failures import Place
@@ -23,14 +22,14 @@ from router_core.stores.forks import survive_forks
 from router_core.stores.rows import microseconds, repricing_row
 from router_core.stores.statements import CHUNK
 from router_core.stores.upgrade import bring_up
-from router_core.stores.works import Renew, Reserve, Settle, definition_text
+from router_core.stores.works import Operations, Work, definition_text
 from router_core.stores.writer import Operation, Prune, Reclaim, SaveBudget, SaveRepricings, SwapBudget, Writer
 from router_core.types import Json
 
 T = TypeVar("T")
 
 
-class SqlStore:
+class SqlStore(Operations):
     """A ``Store`` that threads and processes share, at an SQLAlchemy URL. The tables are made or migrated first.
 
     What threads ask for at the same time is committed together. A forked process goes on with connections of its own.
@@ -63,25 +62,13 @@ class SqlStore:
     def __repr__(self) -> str:
         return f"SqlStore({self._place.url!r})"
 
-    def reserve(
-        self, request_id: str, charges: Sequence[Charge], *, owner: str, expires: float
-    ) -> tuple[Shortfall, ...]:
-        """Hold all charges or none."""
-        short: tuple[Shortfall, ...] = self._commits.do(Reserve.of(request_id, charges, owner, expires))
-        return short
+    def do(self, work: Work) -> Any:
+        """Do an operation, and wait until it is durable."""
+        return self._commits.do(work)
 
-    def renew(self, request_ids: Sequence[str], *, expires: float) -> None:
-        """Hold what these requests hold until ``expires``."""
-        self._commits.do(Renew(tuple(request_ids), microseconds(expires, "expires")))
-
-    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> tuple[Movement, ...]:
-        """Turn the holds of a request into what was spent, and write its receipt."""
-        moved: tuple[Movement, ...] = self._commits.do(Settle.of(request_id, spent, entry))
-        return moved
-
-    def record(self, entry: LedgerEntry) -> None:
-        """Write a receipt."""
-        self._commits.do(Settle.recording(entry))
+    def begin(self, work: Work, tell: Tell) -> None:
+        """Do an operation, and tell what became of it when it is durable."""
+        self._commits.begin(work, tell)
 
     def reclaim(self, now: float) -> int:
         """Turn the holds whose lease has expired into their floor, spent."""

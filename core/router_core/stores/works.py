@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol, get_args
+from typing import Any, NamedTuple, Protocol, get_args
 
 from router_core.records import Charge, Scope, Shortfall
 from router_core.stores.base import LedgerEntry, Movement
@@ -123,6 +123,34 @@ class Settle(NamedTuple):
         if self.rows is not None:
             book.enter(self.rows)
         return moved
+
+
+class Operations:
+    """The methods of a store that ask for one operation, over the one that does them."""
+
+    def do(self, work: Work) -> Any:
+        """Do an operation, and wait until it is durable. Raises its error."""
+        raise NotImplementedError
+
+    def reserve(
+        self, request_id: str, charges: Sequence[Charge], *, owner: str, expires: float
+    ) -> tuple[Shortfall, ...]:
+        """Hold all charges or none."""
+        short: tuple[Shortfall, ...] = self.do(Reserve.of(request_id, charges, owner, expires))
+        return short
+
+    def renew(self, request_ids: Sequence[str], *, expires: float) -> None:
+        """Hold what these requests hold until ``expires``."""
+        self.do(Renew(tuple(request_ids), microseconds(expires, "expires")))
+
+    def settle(self, request_id: str, spent: Mapping[Scope, int], entry: LedgerEntry | None) -> tuple[Movement, ...]:
+        """Turn the holds of a request into what was spent, and write its receipt."""
+        moved: tuple[Movement, ...] = self.do(Settle.of(request_id, spent, entry))
+        return moved
+
+    def record(self, entry: LedgerEntry) -> None:
+        """Write a receipt."""
+        self.do(Settle.recording(entry))
 
 
 def definition_text(name: str, definition: Mapping[str, object]) -> str:

@@ -11,8 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from router_core.stores.base import Row
-from router_core.stores.commits import Done
+from router_core.stores.base import Done, Row
 from router_core.stores.engines import begin_writing, first_words
 from router_core.stores.failures import Place
 from router_core.stores.statements import Statements
