@@ -173,6 +173,15 @@ def test_what_ended_before_the_latest_is_not_shown_as_new() -> None:
     assert names(follow.new()) == []
 
 
+def test_what_ended_before_the_first_look_began_is_not_shown_as_new() -> None:
+    store = open_store("memory://")
+    for name, ago in (("older", 70), ("latest", 45)):
+        store.record(entry(name, 1, at=NOW - ago))
+    follow = follower(store)
+    assert names(follow.latest(1)) == ["latest"]
+    assert names(follow.new()) == []
+
+
 def test_a_ledger_that_begins_empty_is_followed() -> None:
     store = open_store("memory://")
     follow = follower(store)
@@ -232,6 +241,15 @@ def test_following_ends_with_an_interrupt_and_shows_what_came(
     ledger.record(entry("a", 1, at=NOW))
     show_tail("sqlite:///router.db", None, lines=10, follow=True, as_json=True, pause=pause)
     assert [json.loads(line)["request_id"] for line in capsys.readouterr().out.splitlines()] == ["a", "b", "c"]
+
+
+def test_names_that_the_output_has_no_letters_for_are_spelt_out(ledger: Store) -> None:
+    one = entry("a", 1, at=NOW)
+    ledger.record(LedgerEntry(receipt=one.receipt._replace(session="\u91ce"), at=NOW))
+    for command in (["tail", "--no-follow"], ["report", "--by", "session"]):
+        run = [sys.executable, "-c", "from router_core.cli import main; main()", *command]
+        shown = subprocess.run(run, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "cp1252"})
+        assert b"\\u91ce" in shown.stdout
 
 
 def tailing(*arguments: str) -> subprocess.Popen[str]:

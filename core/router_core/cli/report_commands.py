@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -57,6 +59,7 @@ def report(
     """
     from router_core.cli.report import Asked, show_report  # noqa: PLC0415 - slow to import
 
+    _spell_out()
     now = datetime.now(UTC)
     asked = Asked(since=_moment(since, now, "--since"), until=_moment(until, now, "--until"), now=now, by=by.value)
     show_report(store, found_config(config), asked, html=html, as_json=as_json)
@@ -72,6 +75,7 @@ def stats(
     """Show requests, success, latency, tokens, cost, escalations and fallbacks in one short table."""
     from router_core.cli.stats import show_stats  # noqa: PLC0415 - slow to import
 
+    _spell_out()
     show_stats(store, found_config(config), _moment(since, datetime.now(UTC), "--since"), as_json=as_json)
 
 
@@ -89,7 +93,14 @@ def tail(
     """
     from router_core.cli.stats import show_tail  # noqa: PLC0415 - slow to import
 
+    _spell_out()
     show_tail(store, found_config(config), lines=lines, follow=follow, as_json=as_json)
+
+
+def _spell_out() -> None:
+    """Let names that standard output has no letters for (a pipe on Windows) be written as escapes, not be an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _moment(text: str | None, now: datetime, option: str) -> float | None:
