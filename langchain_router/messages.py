@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from router_core.hosts.checks import text_size
 from router_core.hosts.messages import AUDIO_ALLOWANCE, IMAGE_ALLOWANCE, PDF_ALLOWANCE, WRAPPING
-from router_core.hosts.portable import FINISH_REASONS, portable_id
+from router_core.hosts.portable import FINISH_REASONS, portable_id, reported_nano
 from router_core.types import Capability, Reply, Role, ToolCall, Turn, Usage
 
 _ROLES: Mapping[str, Role] = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
@@ -87,9 +87,18 @@ def reply_of(message: AIMessage) -> Reply:
         usage=usage_of(message),
         refusal=refusal if isinstance(refusal, str) else None,
         model_id=meta.get("model_name"),
+        cost_nano=reported_nano(meta.get("token_usage") or meta),
+        service_tier=_tier(meta),
         cached=_is_cached(message),
         native=message,
     )
+
+
+def _tier(meta: Mapping[str, Any]) -> str | None:
+    """OpenAI tells it beside the usage, Anthropic in it."""
+    usage = meta.get("usage")
+    told = meta.get("service_tier") or (usage.get("service_tier") if isinstance(usage, Mapping) else None)
+    return told if isinstance(told, str) else None
 
 
 def usage_of(message: AIMessage) -> Usage | None:

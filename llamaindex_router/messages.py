@@ -22,7 +22,14 @@ from llama_index.core.base.llms.types import (
 )
 from llama_index.core.llms.utils import parse_partial_json
 
-from llamaindex_router.usage import finish_reason_of, model_id_of, refusal_of, usage_of
+from llamaindex_router.usage import (
+    finish_reason_of,
+    model_id_of,
+    refusal_of,
+    reported_cost_of,
+    service_tier_of,
+    usage_of,
+)
 from router_core.hosts.checks import text_size
 from router_core.hosts.messages import AUDIO_ALLOWANCE, IMAGE_ALLOWANCE, PDF_ALLOWANCE, WRAPPING, with_question
 from router_core.hosts.portable import portable_id
@@ -253,5 +260,7 @@ def reply_of(response: ChatResponse) -> Reply:
         usage=usage_of(response),
         refusal=refusal_of(response),
         model_id=model_id_of(response),
+        cost_nano=reported_cost_of(response),
+        service_tier=service_tier_of(response),
         native=response,
     )

@@ -17,7 +17,7 @@ from typing import Any
 from llama_index.core.llms import ChatResponse, CompletionResponse
 
 from router_core.hosts.answers import read_usage
-from router_core.hosts.portable import FINISH_REASONS
+from router_core.hosts.portable import FINISH_REASONS, reported_nano
 from router_core.types import Usage
 
 
@@ -61,6 +61,20 @@ def model_id_of(response: ChatResponse) -> str | None:
     """What the provider calls the model that answered."""
     model = _field(response.raw, "model")
     return model if isinstance(model, str) and model else None
+
+
+def reported_cost_of(response: ChatResponse) -> int | None:
+    """The cost that the provider itself reports, in nano-dollars; None if it reports none."""
+    return reported_nano(_field(response.raw, "usage"))
+
+
+def service_tier_of(response: ChatResponse) -> str | None:
+    """The provider's word for the tier that it served the call in: OpenAI's beside the usage, Anthropic's in it."""
+    for holder in (response.raw, _field(response.raw, "usage")):
+        tier = _field(holder, "service_tier")
+        if isinstance(tier, str) and tier:
+            return tier
+    return None
 
 
 def _reasons(raw: Any) -> Iterable[Any]:

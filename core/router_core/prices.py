@@ -13,10 +13,13 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
 from typing import TYPE_CHECKING
 
-from router_core.types import NANO, Cost, Model, Price, Usage
+from router_core.types import NANO, REGISTRY_PRICE, Cost, Model, Price, Usage
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
+
+_USUAL_TIERS = frozenset({"default", "auto", "standard", "on_demand", "scale"})
+"""The words of OpenAI, Anthropic and Groq for calls that cost what the list says."""
 
 _PER_TOKEN = Decimal(NANO) / 1_000_000
 """Nano-dollars per token for a price of one US dollar per million tokens."""
@@ -46,7 +49,7 @@ class PriceBook:
     def quote(self, model: Model) -> Quote | None:
         """The headline price, or None if it is unknown. For tiered prices it is the first tier's."""
         if model.price is not None:
-            return Quote(model.price.input, model.price.output, "registry")
+            return Quote(model.price.input, model.price.output, REGISTRY_PRICE)
         found = self._find(model)
         if found is None:
             return None
@@ -67,19 +70,34 @@ class PriceBook:
         cost = self.cost(model, Usage(input_tokens=input_tokens, output_tokens=output_tokens))
         return None if cost is None else cost.nano
 
-    def cost(self, model: Model, usage: Usage) -> Cost | None:
+    def cost(self, model: Model, usage: Usage, service_tier: str | None = None) -> Cost | None:
         """What these tokens of this model cost, rounded half-even to a nano-dollar.
 
-        None if the price is unknown, or if the parts of the usage contradict each other (more cached than input
-        tokens): then nobody can tell what will be billed.
+        None if the price is unknown, also that of a ``service_tier`` which is not the usual one, or if the parts of the
+        usage contradict each other (more cached than input tokens): then nobody can tell what will be billed. The
+        user's own price holds for every tier.
         """
         try:
             if model.price is not None:
-                return Cost(_flat(model.price, usage), "registry")
+                return Cost(_flat(model.price, usage), REGISTRY_PRICE)
             found = self._find(model)
-            return None if found is None else Cost(self._by_list(found, usage), _published_version())
+            if found is None:
+                return None
+            if service_tier is None or service_tier in _USUAL_TIERS:
+                return Cost(self._by_list(found, usage), _published_version())
+            nano = self._in_tier(found, usage, service_tier)
+            return None if nano is None else Cost(nano, _published_version())
         except ValueError:
             return None
+
+    def _in_tier(self, found: ModelInfo, usage: Usage, tier: str) -> int | None:
+        # The list tells tiers, batches and fast modes apart by different names of one word.
+        variants = getattr(found, "price_variants", None) or ()
+        context = {name: word for variant in variants for name, word in variant.when.items() if word == tier}
+        if not context:
+            return None
+        price = found.get_prices(self._now(), context)
+        return _nano(price.calc_price(_published_usage(usage))["total_price"])
 
     def _by_list(self, found: ModelInfo, usage: Usage) -> int:
         price = found.get_prices(self._now())

@@ -117,16 +117,6 @@ class Decision(NamedTuple):
         )
 
 
-REGISTRY_PRICE = "registry"
-"""The user's own price of the model."""
-PROVIDER_PRICE = "provider"
-"""The provider reported the cost itself."""
-CACHE_PRICE = "cache"
-"""The answer came out of a cache of the application: it cost nothing."""
-SCRIPTED_PRICE = "scripted"
-"""The answer was scripted, no model wrote it: it cost nothing."""
-
-
 class AttemptOutcome(StrEnum):
     """How one call of one model ended."""
 
@@ -143,9 +133,9 @@ class Attempt(NamedTuple):
     could replace; its ``verdict`` says why.
 
     ``price_version`` says where ``cost_nano`` comes from: the version of a published price list, or one of
-    ``REGISTRY_PRICE``, ``PROVIDER_PRICE``, ``CACHE_PRICE``, ``SCRIPTED_PRICE``. ``service_tier`` is the provider's word
-    for the tier that the call was served in, ``model_id`` for the model that answered; ``finish_reason`` is why it
-    ended, in OpenAI's words.
+    ``REGISTRY_PRICE``, ``PROVIDER_PRICE``, ``CACHE_PRICE``, ``SCRIPTED_PRICE`` of ``types``. ``service_tier`` is the
+    provider's word for the tier that the call was served in, ``model_id`` for the model that answered;
+    ``finish_reason`` is why it ended, in OpenAI's words.
     """
 
     number: int

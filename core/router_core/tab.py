@@ -11,9 +11,21 @@ from router_core.budget import Budget
 from router_core.constraints import Outlook
 from router_core.effects import Timed
 from router_core.errors import AnswersRejected, BudgetExceeded, NoFeasibleModel
-from router_core.records import CACHE_PRICE, Attempt, AttemptOutcome, Charge, Decision, Receipt, ReceiptOutcome
+from router_core.records import Attempt, AttemptOutcome, Charge, Decision, Receipt, ReceiptOutcome
 from router_core.tokens import expected_input_tokens, expected_tokens
-from router_core.types import Failed, Model, Reply, RequestView, Usage, Verdict, to_usd
+from router_core.types import (
+    CACHE_PRICE,
+    PROVIDER_PRICE,
+    SCRIPTED_PRICE,
+    Cost,
+    Failed,
+    Model,
+    Reply,
+    RequestView,
+    Usage,
+    Verdict,
+    to_usd,
+)
 
 _ERROR_LENGTH = 200
 
@@ -48,11 +60,9 @@ class Tab:
         result = timed.result
         failed = result if isinstance(result, Failed) else None
         usage = self._usage(timed)
-        # Nothing used costs nothing, whether or not the price is known.
         used = usage.input_tokens or usage.output_tokens
-        cost = self.outlook.prices.cost(model, usage) if used else None
-        heard = timed.partial if failed else result
-        cached = isinstance(result, Reply) and result.cached
+        heard = timed.partial if isinstance(result, Failed) else result
+        cost = self._cost(model, usage, heard)
         attempt = Attempt(
             number=len(self.attempts) + 1,
             model=model.name,
@@ -61,13 +71,15 @@ class Tab:
             latency_s=timed.seconds,
             first_token_s=timed.first_token_s,
             usage=usage,
+            # Nothing used costs nothing, whether or not the price is known.
             cost_nano=cost.nano if cost else None if used else 0,
-            price_version=cost.price_version if cost else CACHE_PRICE if cached else None,
+            price_version=cost.price_version if cost else None,
             verdict=verdict,
             failure=failed.kind if failed else None,
             error=_short(failed.error) if failed else None,
-            model_id=heard.model_id if isinstance(heard, Reply) else None,
-            finish_reason=heard.finish_reason if isinstance(heard, Reply) else None,
+            service_tier=heard.service_tier if heard else None,
+            model_id=heard.model_id if heard else None,
+            finish_reason=heard.finish_reason if heard else None,
         )
         self.attempts.append(attempt)
         self.in_flight = self.arrived = None
@@ -76,9 +88,23 @@ class Tab:
             self.outlook.observations.add(model.name, timed.seconds, None if usage.estimated else usage.output_tokens)
         return attempt
 
+    def _cost(self, model: Model, usage: Usage, heard: Reply | None) -> Cost | None:
+        """What the call cost; None if nothing was used, or nobody knows."""
+        if heard is not None and heard.cached:
+            return Cost(0, CACHE_PRICE)
+        if heard is not None and heard.scripted:
+            return Cost(0, SCRIPTED_PRICE)
+        if heard is not None and heard.cost_nano is not None:
+            return Cost(heard.cost_nano, PROVIDER_PRICE)
+        if not (usage.input_tokens or usage.output_tokens):
+            return None
+        return self.outlook.prices.cost(model, usage, heard.service_tier if heard else None)
+
     def _usage(self, timed: Timed) -> Usage:
         result = timed.result
         if isinstance(result, Reply):
+            if result.cached or result.scripted:
+                return result.usage or Usage()
             return result.usage or self._estimated(result)
         if timed.partial is not None:
             return timed.partial.usage or self._estimated(timed.partial)

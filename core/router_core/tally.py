@@ -8,8 +8,8 @@ from decimal import Decimal
 from threading import Lock
 
 from router_core.notes import BudgetNote, told_of
-from router_core.records import CACHE_PRICE, Attempt, AttemptOutcome, Receipt, ReceiptOutcome
-from router_core.types import Json, Usage, add_nano, to_usd
+from router_core.records import Attempt, AttemptOutcome, Receipt, ReceiptOutcome
+from router_core.types import CACHE_PRICE, Json, Usage, add_nano, to_usd
 
 KEEP = 10_000
 """How many of the latest calls are remembered one by one unless told otherwise."""

@@ -128,8 +128,18 @@ class Usage:
         )
 
 
+REGISTRY_PRICE = "registry"
+"""The user's own price of the model."""
+PROVIDER_PRICE = "provider"
+"""The provider reported the cost itself."""
+CACHE_PRICE = "cache"
+"""The answer came out of a cache of the application: it cost nothing."""
+SCRIPTED_PRICE = "scripted"
+"""The answer was scripted, no model wrote it: it cost nothing."""
+
+
 class Cost(NamedTuple):
-    """Nano-dollars and the version of the price list that they were computed with."""
+    """Nano-dollars and where they come from: the version of a published price list, or one of the words above."""
 
     nano: int
     price_version: str

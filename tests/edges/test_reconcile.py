@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from router_core.records import CACHE_PRICE, SCRIPTED_PRICE
 from router_core.stores import Store, open_store
-from router_core.types import Usage
+from router_core.types import CACHE_PRICE, SCRIPTED_PRICE, Usage
 from tests.edges.bookings import attempt, entry
 
 Run = Callable[..., Result]

@@ -248,6 +248,15 @@ def test_the_page_shows_the_figures(ledger: Store, here: Path, run: Run) -> None
     ]
 
 
+def test_the_page_has_the_newest_day_first(ledger: Store, here: Path, run: Run) -> None:
+    for number in range(3):
+        ledger.record(entry(f"{number}", 1, at=number * 86_400.0))
+    for by in ("day", "model"):
+        run("report", "--by", by, "--html", "out.html")
+        rows = re.findall(r"<tr><td>(?:<bdi>)?(1970-01-\d\d)", (here / "out.html").read_text("utf-8"))
+        assert rows == ["1970-01-03", "1970-01-02", "1970-01-01"]
+
+
 def test_the_page_of_nothing_has_words(ledger: Store, here: Path, run: Run) -> None:
     assert run("report", "--html", "out.html").exit_code == 0
     text = read((here / "out.html").read_text("utf-8")).text
@@ -291,6 +300,28 @@ def test_days_without_requests_have_their_place_and_the_bars_their_height() -> N
     assert [mark.label for mark in chart.up] == ["$0", "$0.50", "$1.00"]
 
 
+def test_bars_are_stacked_with_the_dearest_below_and_reach_what_the_axis_says() -> None:
+    store = open_store("memory://")
+    for model, nano in (("cheap", 100), ("dear", 200)):
+        one = entry(model, nano, at=0.0)
+        attempts = tuple(each._replace(model=model) for each in one.receipt.attempts)
+        store.record(LedgerEntry(receipt=one.receipt._replace(attempts=attempts), at=0.0))
+    figures = Figures().add_all(store.entries())
+    chart = charts.spend(figures)
+
+    assert chart is not None
+    dear, cheap = chart.boxes
+    assert (dear.title, dear.colour) == ("1970-01-01, dear: $0.0000002", charts.colours(figures)["dear"])
+    bottom, top = chart.up[0], chart.up[-1]
+    assert dear.y + dear.height == pytest.approx(bottom.at)
+    assert cheap.y + cheap.height == pytest.approx(dear.y)
+    assert top.label == "$0.0000003"
+    assert cheap.y == pytest.approx(top.at)
+    assert charts.spend(spent((0, 300), (1, 210))).up[-1].label == "$0.0000003"
+    tall, _ = charts.spend(spent((0, 210), (1, 100))).boxes
+    assert tall.height < bottom.at - top.at
+
+
 @pytest.mark.parametrize(
     ("days", "unit"), [(59, "day"), (60, "week"), (600, "month"), (3_000, "year"), (10**6, "year")]
 )
@@ -310,6 +341,7 @@ def test_models_beyond_the_palette_share_a_colour() -> None:
         store.record(LedgerEntry(receipt=one.receipt._replace(attempts=attempts), at=0.0))
     figures = Figures().add_all(store.entries())
 
+    assert next(iter(charts.colours(figures))) == "m0", "the dearest has the first colour"
     assert list(charts.colours(figures).values()) == [0, 1, 2, 3, 4, 5, 6, 7, 7, 7, 7, 7]
     (strip,) = charts.shares(figures, {"spend": figures.models, "nothing": {}})
     assert sum(part.width for part in strip.parts) == pytest.approx(100)

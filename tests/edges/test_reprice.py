@@ -17,10 +17,9 @@ from typer.testing import Result
 from router_core.cli._attempts import usage_of
 from router_core.cli._pricelist import PriceList
 from router_core.cli.reprice import Asked, Kept, _computed
-from router_core.records import CACHE_PRICE, PROVIDER_PRICE, REGISTRY_PRICE, SCRIPTED_PRICE
 from router_core.registry import Registry
 from router_core.stores import Store, open_store
-from router_core.types import Model, Price, Usage
+from router_core.types import CACHE_PRICE, PROVIDER_PRICE, REGISTRY_PRICE, SCRIPTED_PRICE, Model, Price, Usage
 from tests.edges.bookings import DAY, attempt, entry
 from tests.edges.pricelists import provider, snapshot
 

@@ -118,3 +118,46 @@ def test_rules_that_decide_alike_have_one_identity() -> None:
     assert identity(deny=frozenset("abc")) == identity(deny=frozenset("cba"))
     different = [identity(), identity("strong"), identity(max_attempts=1), identity(settings=Settings(retries=7))]
     assert all(one != other for at, one in enumerate(different) for other in different[:at])
+
+
+USED = Usage(input_tokens=10, output_tokens=5)
+
+
+@pytest.mark.parametrize(
+    ("reply", "nano", "source"),
+    [
+        (Reply(text="Paris.", usage=USED), 20_000, "registry"),
+        (Reply(text="Paris.", usage=USED, cost_nano=123), 123, "provider"),
+        (Reply(text="Paris.", usage=USED, cost_nano=0), 0, "provider"),
+        (Reply(text="Paris.", usage=Usage(), cached=True), 0, "cache"),
+        (Reply(text="Paris.", cached=True, cost_nano=123), 0, "cache"),
+        (Reply(text="Paris.", usage=USED, scripted=True), 0, "scripted"),
+        (Reply(text="Paris.", scripted=True), 0, "scripted"),
+    ],
+    ids=["computed", "reported", "reported free", "cached", "cached, once reported", "scripted", "scripted, untold"],
+)
+def test_a_cost_is_marked_with_where_it_comes_from(reply: Reply, nano: int, source: str) -> None:
+    (attempt,) = tab_of((WEAK, reply, AttemptOutcome.ACCEPTED)).attempts
+
+    assert (attempt.cost_nano, attempt.price_version) == (nano, source)
+    assert attempt.usage is not None
+    assert not attempt.usage.estimated
+
+
+def test_a_reported_cost_is_known_even_where_the_price_is_not() -> None:
+    (attempt,) = tab_of((UNPRICED, Reply(text="Paris.", usage=USED, cost_nano=7), AttemptOutcome.ACCEPTED)).attempts
+    assert (attempt.cost_nano, attempt.price_version) == (7, "provider")
+
+
+def test_an_attempt_tells_its_tier_and_costs_what_that_costs() -> None:
+    listed = Model(name="gpt-5", id="gpt-5", provider="openai", endpoint="openai")
+    usual, flex = (
+        tab_of((listed, Reply(text="Paris.", usage=USED, service_tier=tier), AttemptOutcome.ACCEPTED)).attempts[0]
+        for tier in ("default", "flex")
+    )
+    unknown = tab_of((listed, Reply(text="Paris.", usage=USED, service_tier="odd"), AttemptOutcome.ACCEPTED))
+
+    assert (usual.service_tier, flex.service_tier) == ("default", "flex")
+    assert usual.cost_nano == 10 * 1_250 + 5 * 10_000
+    assert flex.cost_nano == (usual.cost_nano or 0) // 2
+    assert unknown.attempts[0].cost_nano is None

@@ -12,9 +12,8 @@ from typing import NamedTuple
 from router_core.cli._attempts import Catalog
 from router_core.cli._model_names import Pair, pair
 from router_core.cli._usage_csv import FIGURES, Bill, Sums
-from router_core.records import CACHE_PRICE, SCRIPTED_PRICE
 from router_core.stores import Row, Store
-from router_core.types import to_usd
+from router_core.types import CACHE_PRICE, SCRIPTED_PRICE, to_usd
 
 COLUMNS = {
     "input": "input_tokens",

@@ -18,9 +18,8 @@ from pydantic import ValidationError
 
 from router_core.config import load
 from router_core.errors import ConfigError
-from router_core.records import REGISTRY_PRICE
 from router_core.registry import Registry
-from router_core.types import Cost
+from router_core.types import REGISTRY_PRICE, Cost
 
 _CHECKED = re.compile(r"\b(?:checked|verified|as of)(?: on|:)? (20\d\d-\d\d-\d\d)\b", re.IGNORECASE)
 

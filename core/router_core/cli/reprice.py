@@ -20,10 +20,10 @@ from router_core.cli._show import harmless, plain_table
 from router_core.cli._store import opened
 from router_core.config import load
 from router_core.prices import PriceBook
-from router_core.records import CACHE_PRICE, PROVIDER_PRICE, REGISTRY_PRICE, SCRIPTED_PRICE
 from router_core.report.machine import dollars, moment
 from router_core.report.words import UNKNOWN, usd
 from router_core.stores import Repricing, Row, Store
+from router_core.types import CACHE_PRICE, PROVIDER_PRICE, REGISTRY_PRICE, SCRIPTED_PRICE
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -226,7 +226,7 @@ def _new_cost(book: PriceBook, prices: PriceList, catalog: Catalog, row: Row, at
         return Kept.NO_MODEL
     if version == REGISTRY_PRICE and not catalog.has(model):
         return Kept.NO_OWN_PRICE
-    cost = book.cost(model, usage)
+    cost = book.cost(model, usage, attempt["service_tier"])
     return _Priced(None if cost is None else cost.nano, prices.version_of(cost))
 
 

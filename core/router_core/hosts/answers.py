@@ -12,7 +12,7 @@ from typing import Any
 
 from router_core.hosts.chat import Chunk, ToolCallDelta
 from router_core.hosts.failures import ProviderError, Row, row_of_code
-from router_core.hosts.portable import FINISH_REASONS
+from router_core.hosts.portable import FINISH_REASONS, reported_nano
 from router_core.types import FailureKind, Model, Reply, ToolCall, Usage
 
 _CUT = Row(FailureKind.CONNECTION, may_be_billed=True)
@@ -38,6 +38,8 @@ def read_reply(completion: object, model: Model) -> Reply:
         usage=read_usage(_field(completion, "usage")),
         refusal=_text(_field(message, "refusal")) or None,
         model_id=_text(_field(completion, "model")) or None,
+        cost_nano=reported_nano(_field(completion, "usage")),
+        service_tier=_text(_field(completion, "service_tier")) or None,
         native=completion,
     )
 
@@ -101,6 +103,8 @@ def _chunk(event: object) -> Chunk:
         usage=read_usage(_field(event, "usage")),
         refusal=_text(_field(delta, "refusal")),
         model_id=_text(_field(event, "model")) or None,
+        cost_nano=reported_nano(_field(event, "usage")),
+        service_tier=_text(_field(event, "service_tier")) or None,
         native=event,
     )
 

@@ -29,7 +29,8 @@ class ToolCallDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """One piece of a streamed answer. ``native`` is the SDK's own object."""
+    """One piece of a streamed answer. ``native`` is the SDK's own object; ``cost_nano`` and ``service_tier`` are those
+    of ``Reply``."""
 
     text: str = ""
     tool_calls: tuple[ToolCallDelta, ...] = ()
@@ -37,6 +38,8 @@ class Chunk:
     usage: Usage | None = None
     refusal: str = ""
     model_id: str | None = None
+    cost_nano: int | None = None
+    service_tier: str | None = None
     native: Any = None
 
 
@@ -67,7 +70,14 @@ def replay_reply(reply: Reply) -> Iterator[Chunk]:
     if reply.tool_calls:
         deltas = (ToolCallDelta(i, call.id, call.name, call.arguments) for i, call in enumerate(reply.tool_calls))
         yield Chunk(tool_calls=tuple(deltas), model_id=reply.model_id)
-    yield Chunk(finish_reason=reply.finish_reason, usage=reply.usage, model_id=reply.model_id, native=reply.native)
+    yield Chunk(
+        finish_reason=reply.finish_reason,
+        usage=reply.usage,
+        model_id=reply.model_id,
+        cost_nano=reply.cost_nano,
+        service_tier=reply.service_tier,
+        native=reply.native,
+    )
 
 
 class ChunkHost:
@@ -89,11 +99,13 @@ class ChunkHost:
 def join_chunks(chunks: Sequence[Chunk]) -> Reply:
     """The reply that any beginning of a stream makes. Of usage, finish reason and native object the last one told
     counts, because servers that tell usage with every chunk tell a running total. Never raises."""
-    finish_reason = usage = model_id = native = None
+    finish_reason = usage = model_id = cost_nano = service_tier = native = None
     for chunk in chunks:
         finish_reason = chunk.finish_reason or finish_reason
         usage = chunk.usage or usage
         model_id = chunk.model_id or model_id
+        cost_nano = cost_nano if chunk.cost_nano is None else chunk.cost_nano
+        service_tier = chunk.service_tier or service_tier
         native = native if chunk.native is None else chunk.native
     return Reply(
         text="".join([chunk.text for chunk in chunks]),
@@ -102,6 +114,8 @@ def join_chunks(chunks: Sequence[Chunk]) -> Reply:
         usage=usage,
         refusal="".join([chunk.refusal for chunk in chunks]) or None,
         model_id=model_id,
+        cost_nano=cost_nano,
+        service_tier=service_tier,
         native=native,
     )
 

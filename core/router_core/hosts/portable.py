@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+from router_core.types import NANO
 
 FINISH_REASONS: Mapping[str, str] = {
     "eos": "stop",
@@ -38,3 +42,45 @@ def portable_id(given: str | None) -> str:
     if given and PORTABLE_ID.fullmatch(given):
         return given
     return "call_" + hashlib.sha256((given or "").encode("utf-8", "replace")).hexdigest()[:24]
+
+
+def reported_nano(usage: object) -> int | None:
+    """The cost that a provider itself reports in its usage, in nano-dollars, rounded half-even.
+
+    None if it reports none, or something that is no cost.
+
+    OpenRouter: ``cost`` in credits, which are US dollars; with a key of one's own (``is_byok``) that is its fee, and
+    ``cost_details.upstream_inference_cost`` is paid beside it (openrouter.ai/docs/use-cases/usage-accounting).
+    Perplexity: ``cost.total_cost`` in US dollars. xAI: ``cost_in_usd_ticks``, ten thousand million to a US dollar
+    (docs.x.ai/developers/cost-tracking).
+    """
+    ticks = _amount(_field(usage, "cost_in_usd_ticks"))
+    if ticks is not None:
+        return _rounded(ticks / _TICKS_PER_NANO)
+    cost = _field(usage, "cost")
+    dollars = _amount(cost)
+    if dollars is None:
+        dollars = _amount(_field(cost, "total_cost"))
+    if dollars is not None and _field(usage, "is_byok") is True:
+        dollars += _amount(_field(_field(usage, "cost_details"), "upstream_inference_cost")) or 0
+    return None if dollars is None else _rounded(dollars * NANO)
+
+
+_TICKS_PER_NANO = 10
+_MOST = 2**62 // NANO
+
+
+def _amount(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    # By way of its text: what JSON said, not the binary fraction next to it.
+    amount = Decimal(str(value))
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def _rounded(nano: Decimal) -> int | None:
+    return int(nano.to_integral_value(ROUND_HALF_EVEN)) if nano < _MOST * NANO else None
+
+
+def _field(value: object, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)

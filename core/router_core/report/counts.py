@@ -9,8 +9,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from router_core.latency import QuantileSketch
-from router_core.records import CACHE_PRICE, SCRIPTED_PRICE, AttemptOutcome, ReceiptOutcome
-from router_core.types import Usage
+from router_core.records import AttemptOutcome, ReceiptOutcome
+from router_core.types import CACHE_PRICE, SCRIPTED_PRICE, Usage
 
 if TYPE_CHECKING:
     from router_core.stores.base import Row

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, get_args
 
-from router_core.records import CACHE_PRICE, SCRIPTED_PRICE, AttemptOutcome, ReceiptOutcome
+from router_core.records import AttemptOutcome, ReceiptOutcome
 from router_core.report.counts import Counts, Saving
+from router_core.types import CACHE_PRICE, SCRIPTED_PRICE
 
 if TYPE_CHECKING:
     from router_core.stores.base import Row

@@ -9,13 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from router_core.records import Charge, Receipt, Scope, Shortfall
 from router_core.types import Json, Unit
-
-if TYPE_CHECKING:
-    from router_core.stores.works import Work
 
 Row: TypeAlias = dict[str, Any]
 """One row of the ledger, by column. Money is nano-dollars, None where it is unknown; ``*_us`` is microseconds."""
@@ -108,11 +105,11 @@ class Store(Protocol):
         ValueError: by every method, if an argument contradicts itself or what is stored; nothing is done then either.
     """
 
-    def do(self, work: Work) -> Any:
+    def do(self, work: Any) -> Any:
         """Do what ``reserve``, ``renew``, ``settle`` or ``record`` would do, given as a value of ``works``."""
         ...
 
-    def begin(self, work: Work, tell: Tell) -> None:
+    def begin(self, work: Any, tell: Tell) -> None:
         """Like ``do``, without waiting.
 
         ``tell`` is told what became of it when it is durable, from whatever thread, which it must not hold up.

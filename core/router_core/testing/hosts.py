@@ -50,11 +50,13 @@ class ScriptedHost(ChunkHost):
     """Answers by ``script(effect, payload)``; ``effect.model`` is the model. ``calls`` lists what was asked.
 
     A text gets the usage that its length suggests (about four bytes a token); a ``Reply`` keeps its own. An async
-    script works in async calls only. Streams say one word a chunk.
+    script works in async calls only. Streams say one word a chunk. What a host says that is ``free`` costs nothing and
+    is marked in receipts as scripted, whatever the prices of its models.
     """
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, free: bool = False) -> None:
         self._script = script
+        self._free = free
         self.calls: list[ScriptedCall] = []
 
     @classmethod
@@ -75,11 +77,15 @@ class ScriptedHost(ChunkHost):
 
     def call(self, effect: CallModel, payload: ChatPayload) -> Reply:
         """One answer in one piece."""
-        return self._finish(self._sync(effect, payload), payload)
+        return self._marked(self._finish(self._sync(effect, payload), payload))
 
     async def acall(self, effect: CallModel, payload: ChatPayload) -> Reply:
         """One answer in one piece; other tasks get their turn first, as with a real call."""
-        return self._finish(await self._async(effect, payload), payload)
+        return self._marked(self._finish(await self._async(effect, payload), payload))
+
+    def join(self, chunks: Sequence[Chunk]) -> Reply:
+        """The reply that these chunks make."""
+        return self._marked(super().join(chunks))
 
     def open_stream(self, effect: CallModel, payload: ChatPayload) -> Iterator[Chunk]:
         """One answer, a word a chunk."""
@@ -114,6 +120,9 @@ class ScriptedHost(ChunkHost):
         await asyncio.sleep(0)
         line = self._script(effect, payload)
         return await line if isinstance(line, Awaitable) else line
+
+    def _marked(self, reply: Reply) -> Reply:
+        return replace(reply, scripted=True) if self._free else reply
 
     def _note(self, effect: CallModel, payload: ChatPayload) -> None:
         self.calls.append(ScriptedCall(effect.model.name, payload, effect.voice, effect.note))
