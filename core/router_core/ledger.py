@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
 from router_core.budget import Budget, PlannedCall, charges_of, overlaid, spent_of
@@ -342,6 +343,11 @@ def _redacted(attempt: Attempt, redact: Callable[[str], str]) -> Attempt:
     return attempt._replace(verdict=verdict, error=attempt.error and redact(attempt.error))
 
 
+@cache
+def _host() -> str:
+    return socket.gethostname()
+
+
 def _owner() -> str:
     """Who holds: for people who look at the reservations. What counts is the lease."""
-    return f"{socket.gethostname()}:{os.getpid()}"
+    return f"{_host()}:{os.getpid()}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,6 +30,12 @@ from router_core.types import (
 
 _ERROR_LENGTH = 200
 
+# Seeded by the system, and no secret. To ask the system for each id would let go of the interpreter's lock each time,
+# which is slow to get back while the thread of a store is busy.
+_ids = random.Random()  # noqa: S311
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.seed)
+
 
 @dataclass(slots=True)
 class Tab:
@@ -42,7 +49,7 @@ class Tab:
 
     request: RequestView
     outlook: Outlook
-    request_id: str = field(default_factory=lambda: os.urandom(16).hex())
+    request_id: str = field(default_factory=lambda: f"{_ids.getrandbits(128):032x}")
     decision: Decision | None = None
     attempts: list[Attempt] = field(default_factory=list)
     in_flight: Model | None = None

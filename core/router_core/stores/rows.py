@@ -211,7 +211,7 @@ def _finite(number: float | None) -> float | None:
 def _json(value: object) -> str:
     """JSON in ASCII. What JSON has no word for becomes text, or null if it is no finite number."""
     try:
-        return json.dumps(value, allow_nan=False, default=_plain)
+        return _encode(value)
     except ValueError:
         return json.dumps(_without_nan(value), default=_plain)
 
@@ -222,6 +222,9 @@ def _plain(value: object) -> object:
     if isinstance(value, AbstractSet):
         return sorted(value, key=str)
     return str(value)
+
+
+_encode = json.JSONEncoder(allow_nan=False, default=_plain).encode
 
 
 def _without_nan(value: object) -> object:
