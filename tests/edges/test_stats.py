@@ -253,7 +253,9 @@ def test_names_that_the_output_has_no_letters_for_are_spelt_out(ledger: Store) -
 
 
 def tailing(*arguments: str) -> subprocess.Popen[str]:
-    code = "from router_core.cli import main; main()"
+    # A shell in the background has its children ignore the signal.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heeding}; from router_core.cli import main; main()"
     command = [sys.executable, "-c", code, "tail", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
