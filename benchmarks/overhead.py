@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = [
 #     "cascadeflow", "langchain", "langchain-openai", "litellm==1.106.2", "llama-index-llms-litellm>=0.8",
-#     "router-core[langchain,llamaindex]",
+#     "router-core[langchain,llamaindex,sql]",
 # ]
 #
 # [tool.uv.sources]

@@ -70,9 +70,10 @@ def measure_in_process(model: Callable[[str], BaseChatModel]) -> None:
         }
         print_added("in process, with a ledger", timed(subjects))
     print(f"target: SQLite and a budget add at most {P50_AT_MOST_MS} ms (p50) and {P99_AT_MOST_MS} ms (p99)")
-    peers = _litellm_in_process()
+    made = {"model": f"openai/{MODEL}", "api_key": "none", "mock_response": ANSWER}
+    peers = asyncio.run(_timed_peers(made))
     if peers:
-        print_added("in process, a peer with its budget", timed(peers))
+        print_added("in process, a peer with its budget", peers)
 
 
 def measure_bursts(model: Callable[[str], BaseChatModel], base_url: str) -> None:
@@ -84,23 +85,34 @@ def measure_bursts(model: Callable[[str], BaseChatModel], base_url: str) -> None
         }
         print_share(f"{BURST} callers at once, async", asyncio.run(burst(subjects)))
     print(f"target: SQLite and a budget reach at least {THROUGHPUT_AT_LEAST:.0%} of the throughput without a ledger")
-    peers = _litellm_over_http(base_url)
+    made = {"model": f"openai/{MODEL}", "api_key": "none", "api_base": base_url}
+    peers = asyncio.run(_burst_of_peers(made))
     if peers:
-        print_share(f"{BURST} callers at once, a peer", asyncio.run(burst(peers)))
+        print_share(f"{BURST} callers at once, a peer", peers)
 
 
-def _litellm_in_process() -> dict[str, Ask]:
-    made = {"model": f"openai/{MODEL}", "api_key": "none", "mock_response": ANSWER}
-    routers = _litellm(made)
-    return {name: _completing(router) for name, router in routers.items()}
+async def _timed_peers(made: Mapping[str, Any]) -> dict[str, list[list[float]]]:
+    """As ``timed``, of calls that are awaited: a router with a budget can be made in an event loop only."""
+    subjects = _litellm(made)
+    times: dict[str, list[list[float]]] = {name: [] for name in subjects}
+    for number in range(ROUNDS + 1):
+        for name, ask in subjects.items():
+            measured = []
+            for _ in range(CALLS):
+                began = time.perf_counter()
+                await ask(PROMPT)
+                measured.append((time.perf_counter() - began) * 1e3)
+            if number:
+                times[name].append(measured)
+    return times
 
 
-def _litellm_over_http(base_url: str) -> dict[str, AskAsync]:
-    routers = _litellm({"model": f"openai/{MODEL}", "api_key": "none", "api_base": base_url})
-    return {name: _acompleting(router) for name, router in routers.items()}
+async def _burst_of_peers(made: Mapping[str, Any]) -> dict[str, list[float]]:
+    subjects = _litellm(made)
+    return await burst(subjects) if subjects else {}
 
 
-def _litellm(made: Mapping[str, Any]) -> dict[str, Any]:
+def _litellm(made: Mapping[str, Any]) -> dict[str, AskAsync]:
     """Its router without and with a budget, which it keeps in memory and checks before it spends."""
     try:
         from litellm import Router  # noqa: PLC0415
@@ -111,16 +123,12 @@ def _litellm(made: Mapping[str, Any]) -> dict[str, Any]:
     name = f"litellm {version('litellm')} Router"
     budget = {"openai": {"budget_limit": LIMIT_USD, "time_period": "1d"}}
     return {
-        name: Router(model_list=models, num_retries=0),
-        f"{name}, a budget": Router(model_list=models, num_retries=0, provider_budget_config=budget),
+        name: _completing(Router(model_list=models, num_retries=0)),
+        f"{name}, a budget": _completing(Router(model_list=models, num_retries=0, provider_budget_config=budget)),
     }
 
 
-def _completing(router: Any) -> Ask:
-    return lambda prompt: router.completion(model="first", messages=[{"role": "user", "content": prompt}])
-
-
-def _acompleting(router: Any) -> AskAsync:
+def _completing(router: Any) -> AskAsync:
     return lambda prompt: router.acompletion(model="first", messages=[{"role": "user", "content": prompt}])
 
 

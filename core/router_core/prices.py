@@ -7,27 +7,19 @@ A model that neither knows has no price: its cost is ``None``, never 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from router_core.types import NANO, REGISTRY_PRICE, Cost, Model, Price, Usage
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
 
-_USUAL_TIERS = frozenset({"default", "auto", "standard", "on_demand"})
+_USUAL_TIERS = frozenset({"default", "auto", "standard", "on_demand", "scale"})
 """The words of OpenAI, Anthropic and Groq for calls that cost what the list says."""
-
-_FACTORS = {
-    # As of November 2026: the price of on-demand calls (console.groq.com/docs/flex-processing); inference in the US only,
-    # for every kind of token (platform.claude.com/docs/en/manage-claude/data-residency).
-    ("groq", "flex"): Decimal(1),
-    ("anthropic", "us"): Decimal("1.1"),
-}
-"""What is published of a provider's tiers and does not stand in the price list: their price over the usual one."""
 
 _PER_TOKEN = Decimal(NANO) / 1_000_000
 """Nano-dollars per token for a price of one US dollar per million tokens."""
@@ -81,62 +73,31 @@ class PriceBook:
     def cost(self, model: Model, usage: Usage, service_tier: str | None = None) -> Cost | None:
         """What these tokens of this model cost, rounded half-even to a nano-dollar.
 
-        ``service_tier`` is the word of ``Reply.service_tier``. None if the price is unknown, also that of a tier which
-        is not the usual one, or if the parts of the usage contradict each other (more cached than input tokens): then
-        nobody can tell what will be billed. The user's own price holds for every tier.
+        None if the price is unknown, also that of a ``service_tier`` which is not the usual one, or if the parts of the
+        usage contradict each other (more cached than input tokens): then nobody can tell what will be billed. The
+        user's own price holds for every tier.
         """
-        if _contradicts_itself(usage):
-            return None
-        if model.price is not None:
-            return Cost(_flat(model.price, usage), REGISTRY_PRICE)
-        found = self._find(model)
-        if found is None:
-            return None
         try:
+            if model.price is not None:
+                return Cost(_flat(model.price, usage), REGISTRY_PRICE)
+            found = self._find(model)
+            if found is None:
+                return None
             if service_tier is None or service_tier in _USUAL_TIERS:
                 return Cost(self._by_list(found, usage), _published_version())
-            nano = self._in_tier(found, usage, model.provider, service_tier)
+            nano = self._in_tier(found, usage, service_tier)
             return None if nano is None else Cost(nano, _published_version())
-        except ValueError:  # parts that genai-prices cannot tell apart, such as cached tokens of which some are audio
+        except ValueError:
             return None
 
-    def worst_cost(
-        self, model: Model, input_tokens: int, output_tokens: int, service_tier: str | None = None
-    ) -> int | None:
-        """Nano-dollars that a call of plain text costs at most, None if that is unknown: whatever of its input is written
-        to a cache, for however long, and whether it is served in the usual tier or in the one that was asked for."""
-        worst = 0
-        for written, for_an_hour in ((0, 0), (input_tokens, 0), (input_tokens, input_tokens)):
-            usage = Usage(
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-                cache_write_tokens=written,
-                cache_write_1h_tokens=for_an_hour,
-            )
-            for tier in {None, service_tier}:
-                cost = self.cost(model, usage, tier)
-                if cost is None:
-                    return None
-                worst = max(worst, cost.nano)
-        return worst
-
-    def _in_tier(self, found: ModelInfo, usage: Usage, provider: str, served: str) -> int | None:
-        """The cost by what the list, or else the provider, says of each word."""
-        now, context, factor = self._now(), {}, Decimal(1)
-        # The list tells tiers, batches and fast modes apart by different names of one word, and some by the day.
-        variants = [
-            variant
-            for variant in found.price_variants or ()
-            if variant.constraint is None or variant.constraint.active(now)
-        ]
-        for word in set(served.split("+")) - _USUAL_TIERS:
-            named = {name: word for variant in variants for name, of in variant.when.items() if of == word}
-            if not named and (provider, word) not in _FACTORS:
-                return None
-            context.update(named)
-            factor *= _FACTORS.get((provider, word), 1)
-        price = found.get_prices(now, context)
-        return _nano(price.calc_price(_published_usage(usage))["total_price"] * factor)
+    def _in_tier(self, found: ModelInfo, usage: Usage, tier: str) -> int | None:
+        # The list tells tiers, batches and fast modes apart by different names of one word.
+        variants = getattr(found, "price_variants", None) or ()
+        context = {name: word for variant in variants for name, word in variant.when.items() if word == tier}
+        if not context:
+            return None
+        price = found.get_prices(self._now(), context)
+        return _nano(price.calc_price(_published_usage(usage))["total_price"])
 
     def _by_list(self, found: ModelInfo, usage: Usage) -> int:
         price = found.get_prices(self._now())
@@ -158,15 +119,12 @@ def _look_up(provider: str, model_id: str) -> ModelInfo | None:
     from genai_prices.data_snapshot import get_snapshot
 
     try:
-        seller, found = get_snapshot().find_provider_model(model_id, None, provider, None)
+        _, found = get_snapshot().find_provider_model(model_id, None, provider, None)
     except LookupError:
         return None
     price = found.prices if not isinstance(found.prices, list) else found.prices[0].prices if found.prices else None
     # A list entry without both token prices (an embedding, a transcription) says nothing about chat.
-    if price is None or price.input_mtok is None or price.output_mtok is None:
-        return None
-    # Who sells a model of another maker sells it in tiers of his own.
-    return found if any(found is sold for sold in seller.models) else replace(found, price_variants=None)
+    return found if price is not None and price.input_mtok is not None and price.output_mtok is not None else None
 
 
 @cache
@@ -185,40 +143,23 @@ def _is_plain(usage: Usage) -> bool:
     return not (usage.input_audio_tokens or usage.output_audio_tokens or usage.reasoning_tokens)
 
 
-def _contradicts_itself(usage: Usage) -> bool:
-    """Whether a part is more than its whole, so that nobody can tell what will be billed."""
-    return (
-        usage.cache_read_tokens + usage.cache_write_tokens > usage.input_tokens
-        or usage.cache_write_1h_tokens > usage.cache_write_tokens
-        or usage.input_audio_tokens > usage.input_tokens
-        or max(usage.reasoning_tokens, usage.output_audio_tokens) > usage.output_tokens
-    )
-
-
 def _as_flat(price: ModelPrice) -> Price | None:
     """A published price as ours where it is one number per kind of token: spares the general decomposition (30 us)."""
-    told = (price.input_mtok, price.output_mtok, price.cache_read_mtok, price.cache_write_mtok)
-    parts = (*told, price.cache_write_1h_mtok)
+    parts = (price.input_mtok, price.output_mtok, price.cache_read_mtok, price.cache_write_mtok)
     if not all(part is None or isinstance(part, Decimal) for part in parts) or price.requests_kcount is not None:
         return None
-    return Price(
-        input=_base(parts[0]),
-        output=_base(parts[1]),
-        cache_read=cast("Decimal | None", parts[2]),
-        cache_write=cast("Decimal | None", parts[3]),
-        cache_write_1h=cast("Decimal | None", parts[4]),
-    )
+    return Price(input=_base(parts[0]), output=_base(parts[1]), cache_read=parts[2], cache_write=parts[3])  # type: ignore[arg-type]
 
 
 def _flat(price: Price, usage: Usage) -> int:
-    read, written, for_an_hour = usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens
-    if not (read or written):
+    cached = usage.cache_read_tokens + usage.cache_write_tokens
+    if not cached:
         return _plain(price, usage.input_tokens, usage.output_tokens)
-    write = price.input if price.cache_write is None else price.cache_write
-    dollars = (usage.input_tokens - read - written) * price.input + usage.output_tokens * price.output
-    dollars += read * (price.input if price.cache_read is None else price.cache_read)
-    dollars += (written - for_an_hour) * write
-    dollars += for_an_hour * (write if price.cache_write_1h is None else price.cache_write_1h)
+    if cached > usage.input_tokens:
+        raise ValueError(f"usage has {cached} cached tokens but only {usage.input_tokens} input tokens")
+    dollars = (usage.input_tokens - cached) * price.input + usage.output_tokens * price.output
+    dollars += usage.cache_read_tokens * (price.input if price.cache_read is None else price.cache_read)
+    dollars += usage.cache_write_tokens * (price.input if price.cache_write is None else price.cache_write)
     return int((dollars * _PER_TOKEN).to_integral_value(ROUND_HALF_EVEN))
 
 
@@ -239,7 +180,6 @@ def _published_usage(usage: Usage) -> object:
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cache_read_tokens or None,
         cache_write_tokens=usage.cache_write_tokens or None,
-        cache_write_1h_tokens=usage.cache_write_1h_tokens or None,
         input_audio_tokens=usage.input_audio_tokens or None,
         output_audio_tokens=usage.output_audio_tokens or None,
         output_reasoning_tokens=usage.reasoning_tokens or None,
