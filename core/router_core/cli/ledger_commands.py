@@ -117,7 +117,9 @@ def budget_set(
     ] = None,
     per: Annotated[str | None, typer.Option(metavar="PERIOD", help="call, day, week, month or total.")] = None,
     scope: Annotated[
-        str | None, typer.Option(metavar="SCOPE", help="all, session, tag:NAME, model:NAME or provider:NAME.")
+        str | None,
+        # Named, for typer 0.27 takes a metavar that spells the name for the name itself.
+        typer.Option("--scope", metavar="SCOPE", help="all, session, tag:NAME, model:NAME or provider:NAME."),
     ] = None,
     on_exceeded: Annotated[str | None, typer.Option(metavar="WHAT", help="stop, degrade or ask.")] = None,
     timezone: Annotated[
