@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -39,7 +39,7 @@ from langchain_core.runnables import RunnableLambda
 from llama_index.core.base.llms.types import ChatMessage, ChatResponse, LLMMetadata
 from llama_index.core.llms import LLM
 from llama_index.core.llms.callbacks import llm_chat_callback
-from overhead_ledger import measure_bursts, measure_in_process
+from overhead_ledger import BURST, burst, measure_bursts, measure_in_process, print_share
 
 from langchain_router import ChatRouter
 from llamaindex_router import RouterLLM
@@ -49,7 +49,6 @@ CALLS = 40
 """In process: calls of each subject in a round."""
 HTTP_ROUNDS = 21
 HTTP_CALLS = 40
-BURST = 64
 BURST_CALLS = 512
 BURST_ROUNDS = 11
 IMPORTS = 11
@@ -63,7 +62,6 @@ PROMPT = "Which of these two train tickets is cheaper if I travel twice?"
 ANSWER = "The second one is cheaper if you travel twice."
 
 Ask = Callable[[str], object]
-AskAsync = Callable[[str], Awaitable[object]]
 
 
 class Noop(BaseChatModel):
@@ -284,23 +282,6 @@ def over_http(base_url: str) -> dict[str, Any]:
     }
 
 
-async def burst_rounds(subjects: Mapping[str, AskAsync]) -> dict[str, list[float]]:
-    """Microseconds per call where so many callers ask at once, of each round."""
-    times: dict[str, list[float]] = {name: [] for name in subjects}
-    for number in range(BURST_ROUNDS + 1):
-        for name, ask in subjects.items():
-            began = time.perf_counter()
-            await asyncio.gather(*(_ask_on(ask) for _ in range(BURST)))
-            if number:  # the first round opens the connections
-                times[name].append((time.perf_counter() - began) * 1e6 / BURST_CALLS)
-    return times
-
-
-async def _ask_on(ask: AskAsync) -> None:
-    for _ in range(BURST_CALLS // BURST):
-        await ask(PROMPT)
-
-
 # ----------------------------------------------------------------------------------------------------------- import
 def import_ms() -> float:
     """What ``import langchain_router`` adds to the import of LangChain's chat models, in milliseconds."""
@@ -329,13 +310,12 @@ def print_times(title: str, times: Mapping[str, list[float]]) -> None:
         print(f"{name:40}{statistics.median(measured):>10,.0f}{added:>+10,.0f}{ratio:>8.2f}")
 
 
-def print_throughput(title: str, times: Mapping[str, list[float]]) -> None:
-    """Calls per second, and the share of the first one's in the same round."""
-    base = next(iter(times.values()))
-    print(f"\n{title:40}{'calls/s':>10}{'share':>10}")
-    for name, measured in times.items():
-        share = statistics.median(first / time for time, first in zip(measured, base, strict=True))
-        print(f"{name:40}{1e6 / statistics.median(measured):>10,.0f}{share:>10.0%}")
+async def measure_async(models: Mapping[str, Any], base_url: str) -> None:
+    """Print what gets through where many ask at once. In one event loop: LangChain's clients are bound to theirs."""
+    asked = {name: model.ainvoke for name, model in models.items()}
+    print_share(f"{BURST} callers at once, async", await burst(asked, BURST_CALLS, BURST_ROUNDS))
+    print(f"target: at least {THROUGHPUT_AT_LEAST:.0%} of ChatOpenAI's throughput")
+    await measure_bursts(lambda name: openai_model(name, base_url), base_url)
 
 
 def main() -> None:
@@ -355,10 +335,7 @@ def main() -> None:
         sync = {name: model.invoke for name, model in models.items()}
         print_times("over loopback HTTP", sync_rounds(sync, HTTP_ROUNDS, HTTP_CALLS))
         print(f"target: at most {HTTP_AT_MOST} x ChatOpenAI")
-        bursts = asyncio.run(burst_rounds({name: model.ainvoke for name, model in models.items()}))
-        print_throughput(f"{BURST} callers at once, async", bursts)
-        print(f"target: at least {THROUGHPUT_AT_LEAST:.0%} of ChatOpenAI's throughput")
-        measure_bursts(lambda name: openai_model(name, base_url), base_url)
+        asyncio.run(measure_async(models, base_url))
     print(f"\nimport langchain_router, above LangChain's chat models: {import_ms():.0f} ms")
     print(f"target: at most {IMPORT_AT_MOST_MS} ms")
 

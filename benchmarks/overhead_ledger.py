@@ -47,6 +47,7 @@ def ledgers() -> Iterator[dict[str, Ledger | None]]:
         one = [Budget(name="daily", limit_usd=LIMIT_USD, per="day")]
         found: dict[str, Ledger | None] = {
             "no ledger": None,
+            "no ledger, again (noise)": None,
             "in memory, a budget": Ledger("memory://", budgets=one),
             "SQLite": Ledger(f"sqlite:///{Path(folder) / 'plain.db'}"),
             "SQLite, a budget": Ledger(f"sqlite:///{Path(folder) / 'budget.db'}", budgets=one),
@@ -76,17 +77,17 @@ def measure_in_process(model: Callable[[str], BaseChatModel]) -> None:
         print_added("in process, a peer with its budget", peers)
 
 
-def measure_bursts(model: Callable[[str], BaseChatModel], base_url: str) -> None:
+async def measure_bursts(model: Callable[[str], BaseChatModel], base_url: str) -> None:
     """Print how many calls a second many callers at once get through."""
     with ledgers() as kept:
         subjects: dict[str, AskAsync] = {
             f"ChatRouter, {name}": ChatRouter(models=[model(MODEL)], ledger=ledger).ainvoke
             for name, ledger in kept.items()
         }
-        print_share(f"{BURST} callers at once, async", asyncio.run(burst(subjects)))
+        print_share(f"{BURST} callers at once, async", await burst(subjects))
     print(f"target: SQLite and a budget reach at least {THROUGHPUT_AT_LEAST:.0%} of the throughput without a ledger")
     made = {"model": f"openai/{MODEL}", "api_key": "none", "api_base": base_url}
-    peers = asyncio.run(_burst_of_peers(made))
+    peers = await _burst_of_peers(made)
     if peers:
         print_share(f"{BURST} callers at once, a peer", peers)
 
@@ -150,20 +151,22 @@ def _ms(ask: Ask) -> float:
     return (time.perf_counter() - began) * 1e3
 
 
-async def burst(subjects: Mapping[str, AskAsync]) -> dict[str, list[float]]:
+async def burst(
+    subjects: Mapping[str, AskAsync], calls: int = BURST_CALLS, rounds: int = BURST_ROUNDS
+) -> dict[str, list[float]]:
     """Milliseconds per call where so many callers ask at once, of each round."""
     times: dict[str, list[float]] = {name: [] for name in subjects}
-    for number in range(BURST_ROUNDS + 1):
+    for number in range(rounds + 1):
         for name, ask in subjects.items():
             began = time.perf_counter()
-            await asyncio.gather(*(_ask_on(ask) for _ in range(BURST)))
+            await asyncio.gather(*(_ask_on(ask, calls // BURST) for _ in range(BURST)))
             if number:  # the first round opens the connections
-                times[name].append((time.perf_counter() - began) * 1e3 / BURST_CALLS)
+                times[name].append((time.perf_counter() - began) * 1e3 / calls)
     return times
 
 
-async def _ask_on(ask: AskAsync) -> None:
-    for _ in range(BURST_CALLS // BURST):
+async def _ask_on(ask: AskAsync, calls: int) -> None:
+    for _ in range(calls):
         await ask(PROMPT)
 
 

@@ -10,6 +10,13 @@ from functools import cached_property
 from typing import Any, cast
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models.fake_chat_models import (
+    FakeChatModel,
+    FakeListChatModel,
+    FakeMessagesListChatModel,
+    GenericFakeChatModel,
+    ParrotFakeChatModel,
+)
 from langchain_core.runnables import RunnableBinding
 from pydantic import SecretStr
 
@@ -32,6 +39,8 @@ _INPUTS: Mapping[str, Capability] = {
     "audio_inputs": Capability.AUDIO,
     "pdf_inputs": Capability.PDF,
 }
+_FAKES = (FakeChatModel, FakeListChatModel, FakeMessagesListChatModel, GenericFakeChatModel, ParrotFakeChatModel)
+
 ROUTER_TYPE = "model-router"
 """What a router calls itself; no prefix by which LangChain knows a provider."""
 
@@ -49,6 +58,11 @@ class Child:
     def provider(self) -> str:
         """LangChain's name of the provider ("openai", "anthropic", "ollama")."""
         return str(self.model._get_ls_params().get("ls_provider") or "unknown")  # noqa: SLF001 - LangChain's own door
+
+    @property
+    def scripted(self) -> bool:
+        """Whether it is one of LangChain's own that say what they were given to say."""
+        return isinstance(self.model, _FAKES)
 
 
 def catalogue(models: Sequence[object], registry: Registry | None = None) -> tuple[Registry, dict[str, Child]]:

@@ -21,6 +21,7 @@ from langchain_router.messages import portable, reply_of
 from langchain_router.structured import Structure
 from langchain_router.telling import Teller
 from router_core.effects import CallModel, Voice
+from router_core.hosts.portable import as_scripted
 from router_core.tab import Tab
 from router_core.types import Failed, Reply
 
@@ -46,12 +47,14 @@ class Ready(NamedTuple):
     messages: list[BaseMessage]
     kwargs: dict[str, Any]
     reply: Callable[[AIMessage], Reply]
+    scripted: bool = False
 
     def read(self, message: AIMessage) -> Reply:
         """The reply. Where LangChain's cache may hold the message, of a copy: the answer is the application's own."""
         cache = get_llm_cache() if self.model.cache is None else self.model.cache
         kept = cache is not None and cache is not False
-        return self.reply(message.model_copy(deep=True) if kept else message)
+        reply = self.reply(message.model_copy(deep=True) if kept else message)
+        return as_scripted(reply) if self.scripted else reply
 
 
 class LangChainHost:
@@ -63,6 +66,7 @@ class LangChainHost:
         self.teller = teller
         self._binder = binder
         self._config: RunnableConfig = config or {}
+        self._scripted = False
 
     # The port of the core.
 
@@ -97,7 +101,8 @@ class LangChainHost:
         """The reply that these chunks make."""
         if not chunks:
             return Reply(text="")
-        return reply_of(chunks[0] if len(chunks) == 1 else chunks[0] + list(chunks[1:]))
+        reply = reply_of(chunks[0] if len(chunks) == 1 else chunks[0] + list(chunks[1:]))
+        return as_scripted(reply) if self._scripted else reply
 
     def replay(self, reply: Reply) -> Iterator[AIMessageChunk]:
         """The whole answer as one chunk."""
@@ -118,13 +123,14 @@ class LangChainHost:
         asked = self._binder.limited(effect.model.name, call.kwargs, effect.max_tokens)
         model, kwargs = self._binder.ready(effect.model.name, asked)
         child = self._binder.child(effect.model.name)
+        self._scripted = child.scripted
         messages = portable(call.messages, child.provider)
         if effect.note is not None:
             messages = _with_note(messages, effect.note)
         if call.structure is None:
-            return Ready(model, messages, {"stop": call.stop, **kwargs}, reply_of)
+            return Ready(model, messages, {"stop": call.stop, **kwargs}, reply_of, child.scripted)
         extra, reply = call.structure.plan(effect.model.name, child)
-        return Ready(model, messages, {"stop": call.stop, **kwargs, **extra}, reply)
+        return Ready(model, messages, {"stop": call.stop, **kwargs, **extra}, reply, child.scripted)
 
     def _unheard(self, model: BaseChatModel) -> bool:
         """Whether nobody would see the run of this model, into which half of LangChain's own time goes. A model that

@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from router_core.hosts.checks import text_size
 from router_core.hosts.messages import AUDIO_ALLOWANCE, IMAGE_ALLOWANCE, PDF_ALLOWANCE, WRAPPING
-from router_core.hosts.portable import FINISH_REASONS, portable_id, reported_nano
+from router_core.hosts.portable import FINISH_REASONS, portable_id, reported_nano, served_as
 from router_core.types import Capability, Reply, Role, ToolCall, Turn, Usage
 
 _ROLES: Mapping[str, Role] = {"human": "user", "ai": "assistant", "system": "system", "tool": "tool"}
@@ -24,6 +24,9 @@ _BLOCKS: Mapping[str, tuple[Capability, int]] = {
     "document": (Capability.PDF, PDF_ALLOWANCE),
 }
 """Content blocks that are more than text, in the names of LangChain and of the providers; their allowances in bytes."""
+
+
+_NAMED_TIERS = ("flex", "priority")
 
 
 def turns_of(messages: Sequence[BaseMessage]) -> tuple[Turn, ...]:
@@ -88,17 +91,10 @@ def reply_of(message: AIMessage) -> Reply:
         refusal=refusal if isinstance(refusal, str) else None,
         model_id=meta.get("model_name"),
         cost_nano=reported_nano(meta.get("token_usage") or meta),
-        service_tier=_tier(meta),
+        service_tier=served_as(meta) or _tier_in(message.usage_metadata or {}),
         cached=_is_cached(message),
         native=message,
     )
-
-
-def _tier(meta: Mapping[str, Any]) -> str | None:
-    """OpenAI tells it beside the usage, Anthropic in it."""
-    usage = meta.get("usage")
-    told = meta.get("service_tier") or (usage.get("service_tier") if isinstance(usage, Mapping) else None)
-    return told if isinstance(told, str) else None
 
 
 def usage_of(message: AIMessage) -> Usage | None:
@@ -110,15 +106,36 @@ def usage_of(message: AIMessage) -> Usage | None:
         return None
     read = told.get("input_token_details") or {}
     written = told.get("output_token_details") or {}
+    tier = _tier_in(told)
+    # Anthropic's integration tells the writes by how long they last, and then none of all together.
+    for_minutes, for_an_hour = _count(read, "ephemeral_5m_input_tokens"), _count(read, "ephemeral_1h_input_tokens")
     return Usage(
         input_tokens=told["input_tokens"],
-        output_tokens=told["output_tokens"],
-        cache_read_tokens=_count(read, "cache_read"),
-        cache_write_tokens=_count(read, "cache_creation"),
-        reasoning_tokens=_count(written, "reasoning"),
+        output_tokens=_made(message, told),
+        cache_read_tokens=_count(read, "cache_read", tier),
+        cache_write_tokens=max(_count(read, "cache_creation", tier), for_minutes + for_an_hour),
+        cache_write_1h_tokens=for_an_hour,
+        reasoning_tokens=_count(written, "reasoning", tier),
         input_audio_tokens=_count(read, "audio"),
         output_audio_tokens=_count(written, "audio"),
     )
+
+
+def _tier_in(told: Mapping[str, Any]) -> str | None:
+    """The tier whose name OpenAI's integration writes before those of the parts, if it is one that costs another price
+    ("flex_cache_read")."""
+    read = told.get("input_token_details") or {}
+    return next((tier for tier in _NAMED_TIERS if tier in read), None)
+
+
+def _made(message: AIMessage, told: Mapping[str, Any]) -> int:
+    """Where another provider is called by OpenAI's integration, thoughts may stand in the total alone, as with
+    ``hosts.answers.read_usage``."""
+    made: int = told["output_tokens"]
+    if message.response_metadata.get("model_provider") != "openai":
+        return made
+    beside: int = (told.get("total_tokens") or 0) - told["input_tokens"]
+    return max(made, beside)
 
 
 def _is_cached(message: AIMessage) -> bool:
@@ -127,6 +144,6 @@ def _is_cached(message: AIMessage) -> bool:
     return told is not None and told.get("total_cost") == 0
 
 
-def _count(details: Mapping[str, Any], name: str) -> int:
-    count = details.get(name)
+def _count(details: Mapping[str, Any], name: str, tier: str | None = None) -> int:
+    count = details.get(name) if tier is None else details.get(f"{tier}_{name}", details.get(name))
     return count if isinstance(count, int) else 0

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Self
 
 from llama_index.core.llms import LLM, CustomLLM, LLMMetadata
 from llama_index.core.llms.function_calling import FunctionCallingLLM
+from llama_index.core.llms.mock import MockFunctionCallingLLM, MockLLM
 from llama_index.core.settings import Settings
 
 from router_core.errors import ConfigError
@@ -89,6 +90,11 @@ class Inner:
     metadata: LLMMetadata | None
     handlers: Sequence[Any] = ()
     quirks: set[str] = field(default_factory=set)
+
+    @property
+    def scripted(self) -> bool:
+        """Whether it is one of LlamaIndex's own that only stand for a model."""
+        return isinstance(self.llm, MockLLM | MockFunctionCallingLLM)
 
     @property
     def chat(self) -> bool:

@@ -26,6 +26,7 @@ from llamaindex_router.trail import Place, Responses, heard
 from router_core.effects import CallModel
 from router_core.errors import BudgetExceeded
 from router_core.events import BudgetReached, Event, Settled
+from router_core.hosts.portable import as_scripted
 from router_core.notes import BudgetNote
 from router_core.tab import Tab
 from router_core.tally import RoutedCall
@@ -46,6 +47,7 @@ class Attempt(NamedTuple):
     ids: Ids
     responses: Responses
     tags: Mapping[str, Any]
+    scripted: bool
 
 
 class LlamaIndexHost:
@@ -134,7 +136,12 @@ class LlamaIndexHost:
             yield self._unparsed(payload, error)
 
     def join(self, chunks: Sequence[Any]) -> Reply:
-        """The reply that these chunks make: the last one holds all that was said, the usage may stand on another."""
+        """The reply that these chunks make."""
+        reply = self._joined(chunks)
+        return as_scripted(reply) if self._attempt is not None and self._attempt.scripted else reply
+
+    def _joined(self, chunks: Sequence[Any]) -> Reply:
+        """The last chunk holds all that was said, the usage may stand on another."""
         if not chunks:
             return Reply(text="")
         last = chunks[-1]
@@ -228,7 +235,7 @@ class LlamaIndexHost:
         llm, kwargs = ready(inner, asked, streaming="stream" in way, parallel=parallel)
         bound = inner if llm is inner.llm else replace(inner, llm=llm)
         about = {"router_request_id": self._tab.request_id, "router_attempt": len(self._tab.attempts) + 1}
-        self._attempt = Attempt(_maker(bound, call, way, finish, kwargs), {}, Responses(), about)
+        self._attempt = Attempt(_maker(bound, call, way, finish, kwargs), {}, Responses(), about, inner.scripted)
         return self._attempt
 
     def _unparsed(self, call: Call, error: Exception) -> Unparsed:
@@ -239,7 +246,8 @@ class LlamaIndexHost:
 
     def _reply(self, attempt: Attempt, answer: Any) -> Reply:
         answer = _chunk(attempt, answer)
-        return reply_of(answer) if isinstance(answer, ChatResponse) else reply_with(answer, attempt.responses)
+        reply = reply_of(answer) if isinstance(answer, ChatResponse) else reply_with(answer, attempt.responses)
+        return as_scripted(reply) if attempt.scripted else reply
 
 
 _END = object()

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from llamaindex_router.binding import anthropic_choice
 from llamaindex_router.catalog import Inner
-from llamaindex_router.usage import sum_of_usage
+from llamaindex_router.usage import common_tier, sum_of_costs, sum_of_usage
 from router_core.types import ACCEPT, Reply, RequestView, Verdict
 from router_core.verifiers.base import Verifier
 from router_core.verifiers.schema import SchemaVerifier
@@ -84,7 +84,13 @@ def reply_with(value: Any, responses: Sequence[Any]) -> Reply:
     text = (
         value.model_dump_json() if isinstance(value, BaseModel) else "" if isinstance(value, Unparsed) else str(value)
     )
-    return Reply(text=text, usage=sum_of_usage(responses), native=value)
+    return Reply(
+        text=text,
+        usage=sum_of_usage(responses),
+        cost_nano=sum_of_costs(responses),
+        service_tier=common_tier(responses),
+        native=value,
+    )
 
 
 class ParsedVerifier:

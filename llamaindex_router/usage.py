@@ -17,7 +17,7 @@ from typing import Any
 from llama_index.core.llms import ChatResponse, CompletionResponse
 
 from router_core.hosts.answers import read_usage
-from router_core.hosts.portable import FINISH_REASONS, reported_nano
+from router_core.hosts.portable import FINISH_REASONS, reported_nano, served_as
 from router_core.types import Usage
 
 
@@ -63,18 +63,27 @@ def model_id_of(response: ChatResponse) -> str | None:
     return model if isinstance(model, str) and model else None
 
 
-def reported_cost_of(response: ChatResponse) -> int | None:
+def reported_cost_of(response: ChatResponse | CompletionResponse) -> int | None:
     """The cost that the provider itself reports, in nano-dollars; None if it reports none."""
     return reported_nano(_field(response.raw, "usage"))
 
 
-def service_tier_of(response: ChatResponse) -> str | None:
-    """The provider's word for the tier that it served the call in: OpenAI's beside the usage, Anthropic's in it."""
-    for holder in (response.raw, _field(response.raw, "usage")):
-        tier = _field(holder, "service_tier")
-        if isinstance(tier, str) and tier:
-            return tier
-    return None
+def service_tier_of(response: ChatResponse | CompletionResponse) -> str | None:
+    """How the provider says that it served the call."""
+    return served_as(response.raw)
+
+
+def sum_of_costs(responses: Iterable[ChatResponse | CompletionResponse | None]) -> int | None:
+    """The reported costs of several responses together; None if one of them reports none, or there is none."""
+    costs = [None if response is None else reported_cost_of(response) for response in responses]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if costs and len(known) == len(costs) else None
+
+
+def common_tier(responses: Iterable[ChatResponse | CompletionResponse | None]) -> str | None:
+    """How all of the responses were served; where that differs, the words of all, which together have no price."""
+    tiers = {None if response is None else service_tier_of(response) for response in responses}
+    return tiers.pop() if len(tiers) == 1 else " and ".join(sorted(map(str, tiers))) or None
 
 
 def _reasons(raw: Any) -> Iterable[Any]:
@@ -120,6 +129,7 @@ def _inputs(told: Any) -> Usage | None:
     """Anthropic leaves cached tokens out of the input; the Responses API counts them in, and tells them in details."""
     given, made = _count(told, "input_tokens"), _count(told, "output_tokens")
     read, written = _count(told, "cache_read_input_tokens"), _count(told, "cache_creation_input_tokens")
+    details = _field(told, "output_tokens_details")
     total = given + read + written
     if not total and not made:
         return None
@@ -127,8 +137,9 @@ def _inputs(told: Any) -> Usage | None:
         input_tokens=total,
         output_tokens=made,
         cache_read_tokens=read or _count(_field(told, "input_tokens_details"), "cached_tokens"),
-        cache_write_tokens=written,
-        reasoning_tokens=_count(_field(told, "output_tokens_details"), "reasoning_tokens"),
+        cache_write_tokens=written or _count(_field(told, "input_tokens_details"), "cache_write_tokens"),
+        cache_write_1h_tokens=_count(_field(told, "cache_creation"), "ephemeral_1h_input_tokens"),
+        reasoning_tokens=_count(details, "reasoning_tokens") or _count(details, "thinking_tokens"),
     )
 
 
@@ -143,7 +154,19 @@ def _google(told: Any) -> Usage | None:
         output_tokens=made,
         cache_read_tokens=_count(told, "cached_content_token_count"),
         reasoning_tokens=thought,
+        input_audio_tokens=sum(
+            _count(part, "token_count") for part in _listed(_field(told, "prompt_tokens_details")) if _is_audio(part)
+        ),
     )
+
+
+def _is_audio(part: Any) -> bool:
+    modality = _field(part, "modality")
+    return bool(getattr(modality, "value", modality) == "AUDIO")
+
+
+def _listed(items: Any) -> Iterable[Any]:
+    return items if isinstance(items, list | tuple) else ()
 
 
 def _field(value: Any, name: str) -> Any:

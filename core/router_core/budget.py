@@ -18,7 +18,7 @@ from router_core.errors import ConfigError
 from router_core.prices import PriceBook
 from router_core.records import Attempt, Charge, Scope
 from router_core.tokens import expected_input_tokens
-from router_core.types import NANO, Json, Model, RequestView, Unit, Usage
+from router_core.types import NANO, Capability, Json, Model, RequestView, Unit, Usage
 
 Period: TypeAlias = Literal["call", "day", "week", "month", "total"]
 OnExceeded: TypeAlias = Literal["stop", "degrade", "ask"]
@@ -260,10 +260,9 @@ def plan_call(model: Model, request: RequestView, prices: PriceBook, most: int |
     output = natural if most is None else min(natural, most)
     given = request.input_bytes  # a tokenizer's count is no bound for another's
     least = expected_input_tokens(request)
-    plain = prices.cost(model, Usage(input_tokens=given, output_tokens=output))
-    written = prices.cost(model, Usage(input_tokens=given, output_tokens=output, cache_write_tokens=given))
+    audio = Capability.AUDIO in request.modalities
+    nano = prices.worst_cost(model, Usage(input_tokens=given, output_tokens=output), audio=audio)
     floor = prices.text_cost(model, least, 0)
-    nano = None if plain is None or written is None else max(plain.nano, written.nano)
     clamped = output if output < natural or not known else None
     return PlannedCall(model, nano, floor, given + output, least, output, clamped)
 

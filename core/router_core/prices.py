@@ -7,19 +7,30 @@ A model that neither knows has no price: its cost is ``None``, never 0.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from router_core.types import NANO, REGISTRY_PRICE, Cost, Model, Price, Usage
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
 
-_USUAL_TIERS = frozenset({"default", "auto", "standard", "on_demand", "scale"})
+_USUAL_TIERS = frozenset({"default", "auto", "standard", "on_demand"})
 """The words of OpenAI, Anthropic and Groq for calls that cost what the list says."""
+
+_FACTORS = {
+    # As of November 2026: what on-demand calls cost (console.groq.com/docs/flex-processing); inference in the US only,
+    # every kind of token (platform.claude.com/docs/en/manage-claude/data-residency).
+    ("groq", "flex"): Decimal(1),
+    ("anthropic", "us"): Decimal("1.1"),
+}
+"""What is published of a provider's tiers and does not stand in the price list: their price over the usual one."""
+
+_AUDIO_APART = frozenset({"openai", "azure"})
+"""Who never sells audio at the price of text, so that a list without a price for it does not know."""
 
 _PER_TOKEN = Decimal(NANO) / 1_000_000
 """Nano-dollars per token for a price of one US dollar per million tokens."""
@@ -73,40 +84,94 @@ class PriceBook:
     def cost(self, model: Model, usage: Usage, service_tier: str | None = None) -> Cost | None:
         """What these tokens of this model cost, rounded half-even to a nano-dollar.
 
-        None if the price is unknown, also that of a ``service_tier`` which is not the usual one, or if the parts of the
-        usage contradict each other (more cached than input tokens): then nobody can tell what will be billed. The
-        user's own price holds for every tier.
+        ``service_tier`` is the word of ``Reply.service_tier``. None if the price is unknown, also that of a tier which
+        is not the usual one, or if the parts of the usage contradict each other (more cached than input tokens): then
+        nobody can tell what will be billed. The user's own price holds for every tier.
         """
+        return self._cost_at(self._now(), model, usage, service_tier)
+
+    def _cost_at(self, moment: datetime, model: Model, usage: Usage, service_tier: str | None) -> Cost | None:
+        if _contradicts_itself(usage):
+            return None
+        if model.price is not None:
+            return Cost(_flat(model.price, usage), REGISTRY_PRICE)
+        found = self._find(model)
+        if found is None:
+            return None
         try:
-            if model.price is not None:
-                return Cost(_flat(model.price, usage), REGISTRY_PRICE)
-            found = self._find(model)
-            if found is None:
-                return None
             if service_tier is None or service_tier in _USUAL_TIERS:
-                return Cost(self._by_list(found, usage), _published_version())
-            nano = self._in_tier(found, usage, service_tier)
+                return Cost(self._by_list(found, usage, model.provider, moment), _published_version())
+            nano = self._in_tier(found, usage, model.provider, service_tier, moment)
             return None if nano is None else Cost(nano, _published_version())
-        except ValueError:
+        except ValueError:  # parts that genai-prices cannot tell apart, such as cached tokens of which some are audio
             return None
 
-    def _in_tier(self, found: ModelInfo, usage: Usage, tier: str) -> int | None:
-        # The list tells tiers, batches and fast modes apart by different names of one word.
-        variants = getattr(found, "price_variants", None) or ()
-        context = {name: word for variant in variants for name, word in variant.when.items() if word == tier}
-        if not context:
-            return None
-        price = found.get_prices(self._now(), context)
-        return _nano(price.calc_price(_published_usage(usage))["total_price"])
+    def worst_cost(
+        self, model: Model, usage: Usage, service_tier: str | None = None, *, audio: bool = False
+    ) -> int | None:
+        """Nano-dollars that a call costs at most, None if that is unknown. Of ``usage`` its two totals count.
 
-    def _by_list(self, found: ModelInfo, usage: Usage) -> int:
-        price = found.get_prices(self._now())
+        Whatever of the input is written to a cache, for however long; also if all of it is ``audio``; whether it is
+        served in the usual tier or in the one that was asked for; and where prices follow the hour, at any of the day.
+        """
+        given = usage.input_tokens
+        ways = [Usage(input_tokens=given, output_tokens=usage.output_tokens)]
+        short, long = self._priced_writes(model)
+        if short:
+            ways.append(replace(ways[0], cache_write_tokens=given))
+        if long:
+            ways.append(replace(ways[0], cache_write_tokens=given, cache_write_1h_tokens=given))
+        if audio:
+            ways.append(replace(ways[0], input_audio_tokens=given))
+        moments, tiers = self._moments(model), {None, service_tier}
+        costs = [self._cost_at(at, model, way, tier) for way in ways for tier in tiers for at in moments]
+        known = [cost.nano for cost in costs if cost is not None]
+        return max(known) if len(known) == len(costs) else None
+
+    def _priced_writes(self, model: Model) -> tuple[bool, bool]:
+        """Whether what is written to a cache has a price of its own, and whether what is kept there for an hour has."""
+        if model.price is not None:
+            return model.price.cache_write is not None, model.price.cache_write_1h is not None
+        found = self._find(model)
+        if found is None:
+            return False, False
+        listed = found.get_prices(self._now())
+        return listed.cache_write_mtok is not None, listed.cache_write_1h_mtok is not None
+
+    def _moments(self, model: Model) -> list[datetime]:
+        """Now, and the beginnings of the times of day at which the model has other prices."""
+        now = self._now()
+        found = None if model.price is not None else self._find(model)
+        dated = found.prices if found is not None and isinstance(found.prices, list) else []
+        hours = (getattr(each.constraint, "start_time", None) for each in dated)
+        return [now, *(datetime.combine(now.astimezone(UTC), hour) for hour in hours if hour is not None)]
+
+    def _in_tier(self, found: ModelInfo, usage: Usage, provider: str, served: str, moment: datetime) -> int | None:
+        """The cost by what the list, or else the provider, says of each word."""
+        context, factor = {}, Decimal(1)
+        # The list tells tiers, batches and fast modes apart by different names of one word, and some by the day.
+        variants = [
+            variant
+            for variant in found.price_variants or ()
+            if variant.constraint is None or variant.constraint.active(moment)
+        ]
+        for word in set(served.split("+")) - _USUAL_TIERS:
+            named = {name: word for variant in variants for name, of in variant.when.items() if of == word}
+            if not named and (provider, word) not in _FACTORS:
+                return None
+            context.update(named)
+            factor *= _FACTORS.get((provider, word), 1)
+        price = found.get_prices(moment, context)
+        return _nano(_dollars(price, usage, provider) * factor)
+
+    def _by_list(self, found: ModelInfo, usage: Usage, provider: str, moment: datetime) -> int:
+        price = found.get_prices(moment)
         if id(price) not in self._flats:
             self._flats[id(price)] = _as_flat(price)
         flat = self._flats[id(price)]
         if flat is not None and _is_plain(usage):
             return _flat(flat, usage)
-        return _nano(price.calc_price(_published_usage(usage))["total_price"])
+        return _nano(_dollars(price, usage, provider))
 
     def _find(self, model: Model) -> ModelInfo | None:
         key = (model.provider, model.id)
@@ -119,12 +184,15 @@ def _look_up(provider: str, model_id: str) -> ModelInfo | None:
     from genai_prices.data_snapshot import get_snapshot
 
     try:
-        _, found = get_snapshot().find_provider_model(model_id, None, provider, None)
+        seller, found = get_snapshot().find_provider_model(model_id, None, provider, None)
     except LookupError:
         return None
     price = found.prices if not isinstance(found.prices, list) else found.prices[0].prices if found.prices else None
     # A list entry without both token prices (an embedding, a transcription) says nothing about chat.
-    return found if price is not None and price.input_mtok is not None and price.output_mtok is not None else None
+    if price is None or price.input_mtok is None or price.output_mtok is None:
+        return None
+    # Who sells a model of another maker sells it in tiers of his own.
+    return found if any(found is sold for sold in seller.models) else replace(found, price_variants=None)
 
 
 @cache
@@ -143,23 +211,40 @@ def _is_plain(usage: Usage) -> bool:
     return not (usage.input_audio_tokens or usage.output_audio_tokens or usage.reasoning_tokens)
 
 
+def _contradicts_itself(usage: Usage) -> bool:
+    """Whether a part is more than its whole, so that nobody can tell what will be billed."""
+    return (
+        usage.cache_read_tokens + usage.cache_write_tokens > usage.input_tokens
+        or usage.cache_write_1h_tokens > usage.cache_write_tokens
+        or usage.input_audio_tokens > usage.input_tokens
+        or max(usage.reasoning_tokens, usage.output_audio_tokens) > usage.output_tokens
+    )
+
+
 def _as_flat(price: ModelPrice) -> Price | None:
     """A published price as ours where it is one number per kind of token: spares the general decomposition (30 us)."""
-    parts = (price.input_mtok, price.output_mtok, price.cache_read_mtok, price.cache_write_mtok)
+    told = (price.input_mtok, price.output_mtok, price.cache_read_mtok, price.cache_write_mtok)
+    parts = (*told, price.cache_write_1h_mtok)
     if not all(part is None or isinstance(part, Decimal) for part in parts) or price.requests_kcount is not None:
         return None
-    return Price(input=_base(parts[0]), output=_base(parts[1]), cache_read=parts[2], cache_write=parts[3])  # type: ignore[arg-type]
+    return Price(
+        input=_base(parts[0]),
+        output=_base(parts[1]),
+        cache_read=cast("Decimal | None", parts[2]),
+        cache_write=cast("Decimal | None", parts[3]),
+        cache_write_1h=cast("Decimal | None", parts[4]),
+    )
 
 
 def _flat(price: Price, usage: Usage) -> int:
-    cached = usage.cache_read_tokens + usage.cache_write_tokens
-    if not cached:
+    read, written, for_an_hour = usage.cache_read_tokens, usage.cache_write_tokens, usage.cache_write_1h_tokens
+    if not (read or written):
         return _plain(price, usage.input_tokens, usage.output_tokens)
-    if cached > usage.input_tokens:
-        raise ValueError(f"usage has {cached} cached tokens but only {usage.input_tokens} input tokens")
-    dollars = (usage.input_tokens - cached) * price.input + usage.output_tokens * price.output
-    dollars += usage.cache_read_tokens * (price.input if price.cache_read is None else price.cache_read)
-    dollars += usage.cache_write_tokens * (price.input if price.cache_write is None else price.cache_write)
+    write = price.input if price.cache_write is None else price.cache_write
+    dollars = (usage.input_tokens - read - written) * price.input + usage.output_tokens * price.output
+    dollars += read * (price.input if price.cache_read is None else price.cache_read)
+    dollars += (written - for_an_hour) * write
+    dollars += for_an_hour * (write if price.cache_write_1h is None else price.cache_write_1h)
     return int((dollars * _PER_TOKEN).to_integral_value(ROUND_HALF_EVEN))
 
 
@@ -172,6 +257,16 @@ def _nano(dollars: Decimal) -> int:
     return int((dollars * NANO).to_integral_value(ROUND_HALF_EVEN))
 
 
+def _dollars(price: ModelPrice, usage: Usage, provider: str) -> Decimal:
+    """What genai-prices makes of the usage; ``ValueError`` if the list cannot tell."""
+    unpriced = (usage.input_audio_tokens and price.input_audio_mtok is None) or (
+        usage.output_audio_tokens and price.output_audio_mtok is None
+    )
+    if unpriced and provider in _AUDIO_APART:
+        raise ValueError("usage has audio tokens, and the list no price for them")
+    return price.calc_price(_published_usage(usage))["total_price"]
+
+
 def _published_usage(usage: Usage) -> object:
     from genai_prices import Usage as Published
 
@@ -180,6 +275,7 @@ def _published_usage(usage: Usage) -> object:
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cache_read_tokens or None,
         cache_write_tokens=usage.cache_write_tokens or None,
+        cache_write_1h_tokens=usage.cache_write_1h_tokens or None,
         input_audio_tokens=usage.input_audio_tokens or None,
         output_audio_tokens=usage.output_audio_tokens or None,
         output_reasoning_tokens=usage.reasoning_tokens or None,

@@ -201,7 +201,7 @@ def _check(model: Model) -> None:
         if value is not None and value <= 0:
             raise ConfigError(f"{where}.{field_name}: {value} is not positive; leave it out if it is unknown")
     price = model.price
-    for part in ("input", "output", "cache_read", "cache_write"):
+    for part in ("input", "output", "cache_read", "cache_write", "cache_write_1h"):
         value = getattr(price, part) if price else None
         if value is not None and not (value.is_finite() and value >= 0):
             raise ConfigError(f"{where}.price.{part}: {value} is not a price in US dollars per million tokens")

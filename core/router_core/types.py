@@ -60,13 +60,15 @@ DEFAULT_CAPABILITIES = frozenset({Capability.TOOLS, Capability.TOOL_CHOICE, Capa
 class Price:
     """A price given by the user, in US dollars per million tokens; it wins over every published price.
 
-    A cached read or write without a price of its own costs what an input token costs.
+    A cached read or write without a price of its own costs what an input token costs, a write for an hour without one
+    what another write costs.
     """
 
     input: Decimal
     output: Decimal
     cache_read: Decimal | None = None
     cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
 
     @classmethod
     def free(cls) -> Price:
@@ -99,12 +101,14 @@ class Model:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Tokens of one attempt. Cached and audio input are part of ``input_tokens``, reasoning and audio output part of
-    ``output_tokens``. ``estimated`` says that the provider reported none and the router counted text instead."""
+    ``output_tokens``; what was written to a cache for an hour is part of ``cache_write_tokens``. ``estimated`` says
+    that the provider reported none and the router counted text instead."""
 
     input_tokens: int = 0
     output_tokens: int = 0
     cache_read_tokens: int = 0
     cache_write_tokens: int = 0
+    cache_write_1h_tokens: int = 0
     reasoning_tokens: int = 0
     input_audio_tokens: int = 0
     output_audio_tokens: int = 0
@@ -121,6 +125,7 @@ class Usage:
             output_tokens=self.output_tokens + other.output_tokens,
             cache_read_tokens=self.cache_read_tokens + other.cache_read_tokens,
             cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            cache_write_1h_tokens=self.cache_write_1h_tokens + other.cache_write_1h_tokens,
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
             input_audio_tokens=self.input_audio_tokens + other.input_audio_tokens,
             output_audio_tokens=self.output_audio_tokens + other.output_audio_tokens,

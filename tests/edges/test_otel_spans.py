@@ -155,7 +155,7 @@ def test_no_text_of_a_prompt_or_an_answer_is_told(told: Telemetry) -> None:
     assert len(told.spans) == 8
     assert secret not in shown
     assert "does not know" not in shown
-    assert "529" not in shown
+    assert "Overloaded: 529" not in shown
 
 
 def test_providers_and_models_go_by_their_own_names(told: Telemetry) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from router_core.records import Attempt, AttemptOutcome, Receipt, ReceiptOutcome
 from router_core.report import Figures, words
-from router_core.report.counts import Counts, Spread
+from router_core.report.counts import KINDS, Counts, Spread
 from router_core.report.figures import WAYS
 from router_core.report.machine import as_json, dollars
 from router_core.stores import LedgerEntry, open_store
@@ -304,7 +304,7 @@ def added(groups: Sequence[Counts]) -> tuple[Any, ...]:
         sum(of.unknown_costs for of in groups),
         sum(of.attempts for of in groups),
         sum(of.answered for of in groups),
-        [sum(kind) for kind in zip(*(of.tokens for of in groups), strict=True)] or [0] * 7,
+        [sum(kind) for kind in zip(*(of.tokens for of in groups), strict=True)] or [0] * len(KINDS),
         sum((of.escalations + of.fallbacks for of in groups), Counter()),
     )
 

@@ -17,7 +17,7 @@ from router_core.budget import UNBOUNDED_OUTPUT, Budget, TopUp, charges_of, over
 from router_core.errors import ConfigError
 from router_core.prices import PriceBook
 from router_core.records import Attempt, AttemptOutcome
-from router_core.types import Model, Price, RequestView, Turn, Usage
+from router_core.types import Capability, Model, Price, RequestView, Turn, Usage
 
 NOW = datetime(2026, 11, 25, 23, 30, tzinfo=UTC).timestamp()
 """A Wednesday, half an hour before midnight in London, and half an hour past it in Madrid."""
@@ -26,7 +26,8 @@ BOOK = PriceBook(lambda: datetime(2026, 11, 25, tzinfo=UTC))
 
 
 def model(name: str = "m", **about: object) -> Model:
-    price = Price(input=Decimal(1), output=Decimal(4), cache_read=Decimal("0.1"), cache_write=Decimal("1.25"))
+    writes = {"cache_write": Decimal("1.25"), "cache_write_1h": Decimal(2)}
+    price = Price(input=Decimal(1), output=Decimal(4), cache_read=Decimal("0.1"), **writes)
     return Model(**{"name": name, "id": name, "provider": "p", "endpoint": "p", "price": price, **about})
 
 
@@ -125,12 +126,21 @@ def test_a_limit_is_exact_whatever_it_is_written_as() -> None:
     made=st.integers(0, 500),
     read=st.integers(0, 1_000),
     written=st.integers(0, 1_000),
+    hour=st.integers(0, 1_000),
 )
-def test_no_call_costs_more_than_its_worst_case(given_tokens: int, made: int, read: int, written: int) -> None:
+def test_no_call_costs_more_than_its_worst_case(
+    given_tokens: int, made: int, read: int, written: int, hour: int
+) -> None:
     read = min(read, given_tokens)
     written = min(written, given_tokens - read)
     planned = plan_call(model(), view(max_tokens=500), BOOK)
-    usage = Usage(input_tokens=given_tokens, output_tokens=made, cache_read_tokens=read, cache_write_tokens=written)
+    usage = Usage(
+        input_tokens=given_tokens,
+        output_tokens=made,
+        cache_read_tokens=read,
+        cache_write_tokens=written,
+        cache_write_1h_tokens=min(hour, written),
+    )
     cost = BOOK.cost(model(), usage)
 
     assert planned.nano is not None
@@ -138,6 +148,13 @@ def test_no_call_costs_more_than_its_worst_case(given_tokens: int, made: int, re
     assert cost.nano <= planned.nano
     assert usage.total_tokens <= planned.tokens
     assert (planned.floor_nano or 0) <= planned.nano
+
+
+def test_the_worst_case_of_a_request_with_audio_is_that_all_of_it_is_audio() -> None:
+    flash = model(id="gemini-2.5-flash", provider="google", price=None)
+    heard = (frozenset(), frozenset({Capability.AUDIO}))
+    text, audio = (plan_call(flash, view(max_tokens=0, modalities=kinds), BOOK).nano for kinds in heard)
+    assert (text, audio) == (1_000 * 300, 1_000 * 1_000)
 
 
 def test_an_answer_without_a_limit_is_given_one_for_a_hold_must_be_a_bound() -> None:

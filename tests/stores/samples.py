@@ -25,6 +25,7 @@ USAGE = Usage(
     output_tokens=50,
     cache_read_tokens=40,
     cache_write_tokens=30,
+    cache_write_1h_tokens=10,
     reasoning_tokens=20,
     input_audio_tokens=7,
     output_audio_tokens=5,

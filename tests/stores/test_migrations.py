@@ -116,7 +116,8 @@ def test_what_an_old_router_wrote_is_kept_and_what_it_did_not_know_is_unknown(ne
     store.close()
 
     unknown = dict.fromkeys(("service_tier", "model_id", "finish_reason"))
-    assert row == {**FULL, "attempts": [{**FULL["attempts"][0], **unknown}]}
+    short = {"cache_write_1h_tokens": 0}
+    assert row == {**FULL, **short, "attempts": [{**FULL["attempts"][0], **short, **unknown}]}
     assert execute(new_url, "SELECT cost_nano FROM repricings") == [4]
 
 

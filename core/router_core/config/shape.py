@@ -100,6 +100,8 @@ class PriceEntry(_Shape):
     """US dollars per million input tokens read from the provider's cache; left out, they cost what input costs."""
     cache_write: Usd | None = None
     """US dollars per million input tokens written to the provider's cache; left out, they cost what input costs."""
+    cache_write_1h: Usd | None = None
+    """The same for those that it keeps for an hour; left out, they cost what other writes cost."""
 
 
 class ModelEntry(_Shape):

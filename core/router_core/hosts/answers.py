@@ -12,7 +12,7 @@ from typing import Any
 
 from router_core.hosts.chat import Chunk, ToolCallDelta
 from router_core.hosts.failures import ProviderError, Row, row_of_code
-from router_core.hosts.portable import FINISH_REASONS, reported_nano
+from router_core.hosts.portable import FINISH_REASONS, reported_nano, served_as
 from router_core.types import FailureKind, Model, Reply, ToolCall, Usage
 
 _CUT = Row(FailureKind.CONNECTION, may_be_billed=True)
@@ -39,7 +39,7 @@ def read_reply(completion: object, model: Model) -> Reply:
         refusal=_text(_field(message, "refusal")) or None,
         model_id=_text(_field(completion, "model")) or None,
         cost_nano=reported_nano(_field(completion, "usage")),
-        service_tier=_text(_field(completion, "service_tier")) or None,
+        service_tier=served_as(completion),
         native=completion,
     )
 
@@ -48,6 +48,7 @@ def read_usage(usage: object) -> Usage | None:
     """The tokens that a server reports; None if it reports none, also by zeros: no request has no tokens.
 
     xAI and Gemini leave the reasoning out of ``completion_tokens`` but not out of the total, hence the maximum.
+    DeepSeek and Moonshot tell cached tokens beside the details.
     """
     given = _count(usage, "prompt_tokens")
     made = max(_count(usage, "completion_tokens"), _count(usage, "total_tokens") - given)
@@ -57,7 +58,9 @@ def read_usage(usage: object) -> Usage | None:
     return Usage(
         input_tokens=given,
         output_tokens=made,
-        cache_read_tokens=_count(read, "cached_tokens"),
+        cache_read_tokens=_count(read, "cached_tokens")
+        or _count(usage, "prompt_cache_hit_tokens")
+        or _count(usage, "cached_tokens"),
         cache_write_tokens=_count(read, "cache_write_tokens"),
         reasoning_tokens=_count(written, "reasoning_tokens"),
         input_audio_tokens=_count(read, "audio_tokens"),
@@ -104,7 +107,7 @@ def _chunk(event: object) -> Chunk:
         refusal=_text(_field(delta, "refusal")),
         model_id=_text(_field(event, "model")) or None,
         cost_nano=reported_nano(_field(event, "usage")),
-        service_tier=_text(_field(event, "service_tier")) or None,
+        service_tier=served_as(event),
         native=event,
     )
 

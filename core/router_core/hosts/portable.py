@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any
 
-from router_core.types import NANO
+from router_core.types import NANO, Reply
 
 FINISH_REASONS: Mapping[str, str] = {
     "eos": "stop",
@@ -66,6 +67,29 @@ def reported_nano(usage: object) -> int | None:
     return None if dollars is None else _rounded(dollars * NANO)
 
 
+def served_as(answer: object) -> str | None:
+    """How the provider says that it served a call, in its own words; None if it does not say.
+
+    The tier, which OpenAI tells beside the usage and Anthropic in it. To that, Anthropic's ``speed`` and
+    ``inference_geo`` are added where they change the price: "standard+fast", "standard+us"
+    (platform.claude.com/docs/en/build-with-claude/fast-mode and .../manage-claude/data-residency).
+    """
+    usage = _field(answer, "usage")
+    tier = _word(_field(answer, "service_tier")) or _word(_field(usage, "service_tier"))
+    beside = (_word(_field(usage, "speed")), _word(_field(usage, "inference_geo")))
+    return "+".join(word for word in (tier, *(word for word in beside if word not in _NO_DEARER)) if word) or None
+
+
+def as_scripted(reply: Reply) -> Reply:
+    """The reply of a framework's stand-in for a model. Tokens that it was given are to count as if they were used."""
+    return replace(reply, scripted=True) if reply.usage is None else reply
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+_NO_DEARER = frozenset({"standard", "global", "not_available"})
 _TICKS_PER_NANO = 10
 _MOST = 2**62 // NANO
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from router_core.stores.book import Key
 from router_core.stores.rows import KINDS
 
-HEAD = "0002"
+HEAD = "0003"
 """The revision that this code reads and writes."""
 
 VERSION_TABLE = "router_schema_version"

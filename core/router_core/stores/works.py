@@ -7,6 +7,7 @@ load and lock them before.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, get_args
 
@@ -125,12 +126,12 @@ class Settle(NamedTuple):
         return moved
 
 
-class Operations:
+class Operations(ABC):
     """The methods of a store that ask for one operation, over the one that does them."""
 
+    @abstractmethod
     def do(self, work: Work) -> Any:
         """Do an operation, and wait until it is durable. Raises its error."""
-        raise NotImplementedError
 
     def reserve(
         self, request_id: str, charges: Sequence[Charge], *, owner: str, expires: float
