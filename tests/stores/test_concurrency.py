@@ -143,24 +143,30 @@ def test_a_forked_memory_store_is_a_copy() -> None:
 def test_a_caller_that_is_interrupted_harms_nobody(sql_store: Store) -> None:
     main = threading.main_thread().ident
     assert main is not None
-    # A shell in the background has its children ignore the signal.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    caught = threading.Event()
+    interrupted, released = threading.Event(), threading.Event()
     perform = sql_store._writer.perform
 
+    def interrupt(*_: object) -> None:
+        if not interrupted.is_set():
+            interrupted.set()
+            raise KeyboardInterrupt
+
     def slowly(operations: object) -> object:
-        if not caught.is_set():
+        # Again and again: a signal that comes just before the caller begins to wait does not wake it.
+        while not interrupted.wait(0.05):
             signal.pthread_kill(main, signal.SIGINT)
-            caught.wait()
+        released.wait()
         return perform(operations)
 
     sql_store._commits._perform = slowly
+    # A shell in the background has its children ignore the signal.
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
         with pytest.raises(KeyboardInterrupt):
             sql_store.reserve("r1", [charge()], owner="me", expires=5.0)
     finally:
+        released.set()
         signal.signal(signal.SIGINT, before)
-        caught.set()
 
     sql_store.settle("r1", {charge().scope: 5}, None)
 
