@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -63,13 +64,17 @@ CLAUDE = {
 }
 
 
-def client(body: Any) -> httpx.Client:
+HTTP = importlib.import_module(anthropic.DefaultHttpxClient.__mro__[1].__module__.partition(".")[0])
+"""The HTTP library of Anthropic's SDK: httpx, or httpx2 from its version 1 on."""
+
+
+def client(body: Any, http: Any = httpx) -> Any:
     """One that is sent this body, whatever it asks: a dictionary as JSON, a list as the events of a stream."""
     if isinstance(body, dict):
-        return httpx.Client(transport=httpx.MockTransport(lambda _request: httpx.Response(200, json=body)))
+        return http.Client(transport=http.MockTransport(lambda _request: http.Response(200, json=body)))
     events = "".join(f"event: {piece.get('type', 'message')}\ndata: {json.dumps(piece)}\n\n" for piece in body)
     sent = {"text": events, "headers": {"content-type": "text/event-stream"}}
-    return httpx.Client(transport=httpx.MockTransport(lambda _request: httpx.Response(200, **sent)))
+    return http.Client(transport=http.MockTransport(lambda _request: http.Response(200, **sent)))
 
 
 def openai(body: Any, **options: Any) -> BaseChatModel:
@@ -78,7 +83,7 @@ def openai(body: Any, **options: Any) -> BaseChatModel:
 
 def claude(body: Any) -> BaseChatModel:
     model = ChatAnthropic(model="claude-haiku-4-5", api_key="none", max_tokens=100, max_retries=0)
-    model.__dict__["_client"] = anthropic.Anthropic(api_key="none", http_client=client(body), max_retries=0)
+    model.__dict__["_client"] = anthropic.Anthropic(api_key="none", http_client=client(body, HTTP), max_retries=0)
     return model
 
 
