@@ -83,7 +83,7 @@ class ConversationScore(NamedTuple):
 
 def scan(text: str) -> Features:
     """What can be seen in one text. Takes any string, lone surrogates and NUL included."""
-    words, ideographs = _words(text)
+    words, ideographs = words_of(text)
     terms = _terms(words)
     return Features(
         words=len(words) + ideographs // 2,
@@ -99,7 +99,7 @@ def is_follow_up(text: str) -> bool:
     words, or at most ``FOLLOW_UP_WORDS`` and an opener or a word that points back."""
     if len(text) > _FOLLOW_UP_CHARACTERS:
         return False
-    words, ideographs = _words(text)
+    words, ideographs = words_of(text)
     length = len(words) + ideographs // 2
     if length > FOLLOW_UP_WORDS:
         return False
@@ -110,6 +110,15 @@ def is_follow_up(text: str) -> bool:
         or spoken.startswith(openers)
         or any(reference in spoken for reference in references)
     )
+
+
+def deciding_turn(texts: Sequence[str]) -> str:
+    """The last of the user's turns that is no follow-up, oldest first; empty if there is none at all."""
+    if len(texts) > 1:
+        for text in reversed(texts):
+            if not is_follow_up(text):
+                return text
+    return texts[-1] if texts else ""
 
 
 def score_conversation(texts: Sequence[str], score: Callable[[Features], float], carry: float) -> ConversationScore:
@@ -137,7 +146,7 @@ def score_conversation(texts: Sequence[str], score: Callable[[Features], float],
     return ConversationScore(last, last, earlier, follow_up, turn, turn, features)
 
 
-def _words(text: str) -> tuple[list[bytes], int]:
+def words_of(text: str) -> tuple[list[bytes], int]:
     """Words in small letters, as UTF-8, without punctuation and apostrophes; and the number of ideographs."""
     folded = text.casefold()
     if folded.isascii():
@@ -191,7 +200,7 @@ def _index() -> _Index:
     for category, listings in TERMS.items():
         for label, variants in chain.from_iterable(map(parse, listings.values())):
             for spelling in chain.from_iterable(map(_spellings, variants)):
-                parts = [_words(part)[0] for part in spelling.split("…")]
+                parts = [words_of(part)[0] for part in spelling.split("…")]
                 all_words = frozenset(chain.from_iterable(parts))
                 known |= all_words
                 if len(parts) == len(parts[0]) == 1:
@@ -208,7 +217,7 @@ def _follow_up_terms() -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """Openers and references as phrases."""
     openers, references = (
         tuple(
-            _spoken(_words(spelling)[0])
+            _spoken(words_of(spelling)[0])
             for listing in listings.values()
             for _, variants in parse(listing)
             for variant in variants

@@ -4,7 +4,8 @@ A record has the columns of the ledger's tables (``stores/schema.py``) with thes
 the time in UTC; each amount of nano-dollars, ``*_nano``, is followed by the same in US dollars, ``*_usd``, exactly; an
 unknown one is null in both. Durations, ``*_us``, stay microseconds. An attempt has ``repriced`` too: what was computed
 anew by ``llm-router reprice``, as nano-dollars by price version. A record of a request has the columns of its
-decision too (``fallbacks``, which counts, is told from ``decision_fallbacks``, which names models), and ``attempts``.
+decision too (``fallbacks``, which counts, is told from ``decision_fallbacks``, which names models), ``feedback`` (what
+was said of the answer, and when, or null) and ``attempts``.
 
 =========  ========================  ==================================  ==========================================
            CSV                       JSON lines                          Parquet
@@ -35,8 +36,8 @@ from typing import Any, BinaryIO, Literal, NamedTuple, TypeAlias
 
 import typer
 
-from router_core.cli._files import whole_file
 from router_core.errors import ConfigError, MissingExtra
+from router_core.files import whole_file
 from router_core.stores import Row, Store
 from router_core.stores.rows import storable
 from router_core.types import to_usd
@@ -123,7 +124,7 @@ def columns_of(what: What) -> tuple[Column, ...]:
     renamed = (
         Column(f"decision_{name}" if name in taken else name, kind, f"decision.{of}") for name, kind, of in of_decision
     )
-    return (*own, *renamed, Column("attempts", "attempts", "attempts"))
+    return (*own, *renamed, Column("feedback", "json", "feedback"), Column("attempts", "attempts", "attempts"))
 
 
 def _columns(table: Iterable[Any], kinds: Mapping[str, Kind]) -> Iterator[Column]:

@@ -13,10 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from router_core.budget import overlaid
-from router_core.cli._files import whole_file
 from router_core.cli._show import harmless, plain_table
 from router_core.cli._store import budgets_of, opened
 from router_core.errors import ConfigError
+from router_core.files import whole_file
 from router_core.report import BudgetStatus, By, Figures, statuses, words
 from router_core.report.budgets import used
 from router_core.report.counts import Counts

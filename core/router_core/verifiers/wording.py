@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 
-from router_core.phrases import HEDGES, phrases
+from router_core.reading import Kind, empty_handed, hedges
 from router_core.types import ACCEPT, Reply, RequestView, Verdict
-from router_core.verifiers.reading import Kind, empty_handed, straight
 
 _SHOWN = 120
 """Characters of a sentence that a verdict quotes."""
@@ -71,11 +69,10 @@ class UncertaintyVerifier:
 
     def check(self, request: RequestView, reply: Reply) -> Verdict:  # noqa: ARG002
         """Look for each phrase in the whole text."""
-        text = straight(reply.text)
-        for phrase in _hedges():
-            if _stands_in(text, phrase):
-                return Verdict(accepted=False, code=self.name, detail=f"the answer is in doubt: {phrase!r}")
-        return ACCEPT
+        phrase = next(hedges(reply.text), None)
+        if phrase is None:
+            return ACCEPT
+        return Verdict(accepted=False, code=self.name, detail=f"the answer is in doubt: {phrase!r}")
 
 
 def _empty_handed(request: RequestView, reply: Reply, kind: Kind) -> str | None:
@@ -101,19 +98,3 @@ def _is_asked_for(request: RequestView, kind: Kind) -> bool:
 
 def _quote(text: str) -> str:
     return repr(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
-
-
-@cache
-def _hedges() -> tuple[str, ...]:
-    return tuple(phrases(HEDGES))
-
-
-def _stands_in(text: str, phrase: str) -> bool:
-    """Whether a phrase stands in a text as whole words."""
-    at = text.find(phrase)
-    while at >= 0:
-        end = at + len(phrase)
-        if not text[at - 1 : at].isalnum() and not text[end : end + 1].isalnum():
-            return True
-        at = text.find(phrase, end)
-    return False

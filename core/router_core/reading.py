@@ -19,6 +19,7 @@ from router_core.phrases import (
     CONTRACTIONS,
     CONTRASTS,
     COURTESIES,
+    HEDGES,
     JOINTS,
     OPENERS,
     REASONS,
@@ -225,3 +226,25 @@ def _sentences(text: str, *, finished: bool) -> Iterator[str]:
     for match in _SENTENCE.finditer(text.replace("\n\n", ". ")):
         if match[2] or finished:
             yield match[1]
+
+
+def hedges(text: str) -> Iterator[str]:
+    """The phrases of doubt ("maybe", "I think", "quizás") that stand in a text as whole words."""
+    text = straight(text)
+    return (phrase for phrase in _hedges() if phrase in text and _stands_in(text, phrase))
+
+
+@cache
+def _hedges() -> tuple[str, ...]:
+    return tuple(phrases(HEDGES))
+
+
+def _stands_in(text: str, phrase: str) -> bool:
+    """Whether a phrase stands in a text as whole words."""
+    at = text.find(phrase)
+    while at >= 0:
+        end = at + len(phrase)
+        if not text[at - 1 : at].isalnum() and not text[end : end + 1].isalnum():
+            return True
+        at = text.find(phrase, end)
+    return False
