@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Any, ClassVar, Self
+from uuid import UUID
 
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
@@ -119,6 +120,18 @@ class ChatRouter(BaseChatModel):
         from langchain_router.registry_file import options_of
 
         return cls(**{**options_of(path), **options})
+
+    def feedback(self, run_id: UUID | str, score: float, comment: str | None = None) -> None:
+        """Say how good an answer was: 0 (useless) to 1 (as good as can be), or True and False.
+
+        ``run_id`` is the run of the router, or the run right above it (of a chain, a node), whose answers are then all
+        meant; or ``response_metadata["router"]["request_id"]``. Runs are known for the latest requests of this object,
+        request ids for as long as the ledger keeps them.
+
+        Raises:
+            InvalidRequest: the score is out of range, or the run is unknown. StoreError: it cannot be kept.
+        """
+        self._requests.feedback(str(run_id), score, comment)
 
     # ---- who it is
 

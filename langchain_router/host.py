@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, cast
 from langchain_core.globals import get_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models._utils import _normalize_messages
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, SystemMessage
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableConfig
 from langchain_core.utils.utils import LC_ID_PREFIX
@@ -23,12 +23,19 @@ from langchain_router.telling import Teller
 from router_core.effects import CallModel, Voice
 from router_core.hosts.portable import as_scripted
 from router_core.tab import Tab
-from router_core.types import Failed, Reply
+from router_core.types import Failed, Question, Reply, Role
 
 _ENTRANCES = ("invoke", "ainvoke", "generate", "agenerate", "generate_prompt", "agenerate_prompt")
 
 
 _TRACED = frozenset({"ls_structured_output_format", "structured_output_format"})
+
+
+_MESSAGES: Mapping[Role, Callable[[str], BaseMessage]] = {
+    "system": SystemMessage,
+    "user": HumanMessage,
+    "assistant": AIMessage,
+}
 
 
 class Call(NamedTuple):
@@ -47,7 +54,8 @@ class Ready(NamedTuple):
     messages: list[BaseMessage]
     kwargs: dict[str, Any]
     reply: Callable[[AIMessage], Reply]
-    scripted: bool = False
+    scripted: bool
+    number: int
 
     def read(self, message: AIMessage) -> Reply:
         """The reply. Where LangChain's cache may hold the message, of a copy: the answer is the application's own."""
@@ -97,6 +105,10 @@ class LangChainHost:
             async for chunk in chunks:
                 yield chunk
 
+    def pose(self, question: Question) -> Call:
+        """The payload that asks a question instead of the request."""
+        return Call([_MESSAGES[turn.role](turn.text) for turn in question.turns], None, {})
+
     def join(self, chunks: Sequence[AIMessageChunk]) -> Reply:
         """The reply that these chunks make."""
         if not chunks:
@@ -128,9 +140,9 @@ class LangChainHost:
         if effect.note is not None:
             messages = _with_note(messages, effect.note)
         if call.structure is None:
-            return Ready(model, messages, {"stop": call.stop, **kwargs}, reply_of, child.scripted)
+            return Ready(model, messages, {"stop": call.stop, **kwargs}, reply_of, child.scripted, effect.number)
         extra, reply = call.structure.plan(effect.model.name, child)
-        return Ready(model, messages, {"stop": call.stop, **kwargs, **extra}, reply, child.scripted)
+        return Ready(model, messages, {"stop": call.stop, **kwargs, **extra}, reply, child.scripted, effect.number)
 
     def _unheard(self, model: BaseChatModel) -> bool:
         """Whether nobody would see the run of this model, into which half of LangChain's own time goes. A model that
@@ -141,31 +153,32 @@ class LangChainHost:
     def _silently(self, ready: Ready) -> AIMessage:
         """What ``invoke`` does below its run: cache, rate limiter, normal forms of messages, the call."""
         messages, kwargs = _below_the_run(ready)
-        return self._message_of(ready.model._generate_with_cache(messages, **kwargs))  # noqa: SLF001
+        return self._message_of(ready.model._generate_with_cache(messages, **kwargs), ready.number)  # noqa: SLF001
 
     async def _asilently(self, ready: Ready) -> AIMessage:
         """Like ``_silently``, awaited."""
         messages, kwargs = _below_the_run(ready)
-        return self._message_of(await ready.model._agenerate_with_cache(messages, **kwargs))  # noqa: SLF001
+        result = await ready.model._agenerate_with_cache(messages, **kwargs)  # noqa: SLF001
+        return self._message_of(result, ready.number)
 
-    def _message_of(self, result: ChatResult) -> AIMessage:
+    def _message_of(self, result: ChatResult, number: int) -> AIMessage:
         """The message, with an id as a run would have given it. Copied: a cache may hold it."""
         message = cast("AIMessage", result.generations[0].message)
         if message.id is not None:
             return message
-        return message.model_copy(update={"id": f"{LC_ID_PREFIX}-{self.tab.request_id}-{len(self.tab.attempts)}"})
+        return message.model_copy(update={"id": f"{LC_ID_PREFIX}-{self.tab.request_id}-{number}"})
 
     def _attempt(self, effect: CallModel) -> RunnableConfig:
         """The config of one attempt: a run of its own below the router's."""
-        number = len(self.tab.attempts) + 1
-        about = {"router_request_id": self.tab.request_id, "router_attempt": number}
+        about = {"router_request_id": self.tab.request_id, "router_attempt": effect.number}
         if not self.teller.manager.handlers:
             unheard: RunnableConfig = {**self._config, "callbacks": None}
             unheard["metadata"] = {**(self._config.get("metadata") or {}), **about}
             unheard.pop("run_name", None)
             return unheard
-        manager = self.teller.manager.get_child(f"attempt:{number}")
-        self.teller.deferred = [] if effect.voice is Voice.LIVE else defer_streaming(manager)
+        manager = self.teller.manager.get_child(f"attempt:{effect.number}")
+        if effect.voice is not Voice.LIVE:
+            self.teller.deferred[effect.number] = defer_streaming(manager)
         # The manager has the request's tags and metadata already; its name and id are those of the router's own run.
         config: RunnableConfig = {**self._config, "callbacks": manager, "tags": []}
         config["metadata"] = about

@@ -25,6 +25,7 @@ from router_core.cascade import Rules, cascade
 from router_core.effects import Flow
 from router_core.errors import BudgetExceeded
 from router_core.events import Observer
+from router_core.feedback import Known, give_feedback
 from router_core.ledger import Ledger
 from router_core.tab import Tab
 from router_core.types import Constraints, Model, Reply
@@ -91,7 +92,8 @@ class Requests:
         self._defaults = defaults
         self._binder = binder
         self._ledger = ledger
-        self._observers = tuple(observers)
+        self._known = Known()
+        self._observers = (*observers, *rules.learners)
 
     def begin(
         self,
@@ -104,7 +106,7 @@ class Requests:
         is_async: bool = False,
     ) -> Request:
         """A request within the router's own run, whose manager and config are given."""
-        tab = self._opened(asked, messages, config)
+        tab = self._opened(asked, messages, config, run_manager)
         teller = RunTeller(tab, self._rules.registry.strongest, run_manager, is_async=is_async)
         host = LangChainHost(self._binder, tab, teller, config)
         return self._started(asked, messages, host, config, streaming=streaming)
@@ -118,14 +120,22 @@ class Requests:
         if run_manager:
             # Tags decide which budgets apply, and the caller's config is not to be seen here.
             config |= {"tags": run_manager.tags, "metadata": run_manager.metadata}
-        tab = self._opened(asked, messages, config)
+        tab = self._opened(asked, messages, config, run_manager)
         teller = Teller(tab, self._rules.registry.strongest, run_manager)
         host = SilentHost(self._binder, tab, teller)
         return self._started(asked, messages, host, config, streaming=streaming)
 
-    def _opened(self, asked: Asked, messages: list[BaseMessage], config: RunnableConfig) -> Tab:
+    def feedback(self, name: str, score: float, comment: str | None) -> None:
+        """Say how good the answer to a request was, or those to all requests of a run."""
+        with as_langchain_errors():
+            give_feedback(name, score, comment, known=self._known, ledger=self._ledger, observers=self._observers)
+
+    def _opened(self, asked: Asked, messages: list[BaseMessage], config: RunnableConfig, run_manager: Any) -> Tab:
         view = asked.view(messages, config, self._defaults, self._rules.registry)
-        return Tab(view, self._rules.outlook, signals=control_flow())
+        tab = Tab(view, self._rules.outlook, signals=control_flow())
+        runs = (run_manager.run_id, run_manager.parent_run_id) if run_manager else ()
+        self._known.add(tab.request_id, *(str(run) for run in runs if run is not None))
+        return tab
 
     def _started(
         self,

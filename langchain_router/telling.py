@@ -30,8 +30,8 @@ class Teller:
 
     def __init__(self, tab: Tab, strongest: Model, run_manager: Any) -> None:
         self.manager = run_manager
-        self.deferred: list[Deferred] = []
-        """What stands in for streaming handlers while an answer may still be rejected."""
+        self.deferred: dict[int, list[Deferred]] = {}
+        """What stands in for streaming handlers while an answer may still be rejected, by the number of its attempt."""
         self._tab = tab
         self._strongest = strongest
 
@@ -101,7 +101,7 @@ class RunTeller(Teller):
     def told(self, event: Event) -> None:
         """Let streaming handlers hear an accepted answer, forget a rejected one, and pass the event on."""
         if isinstance(event, Accepted):
-            for deferred in self.deferred:
+            for deferred in self.deferred.get(event.attempt.number, ()):
                 deferred.flush()
         named = _named(event)
         if named is not None:
@@ -110,7 +110,7 @@ class RunTeller(Teller):
     async def atold(self, event: Event) -> None:
         """Like ``told``, for handlers that may be async."""
         if isinstance(event, Accepted):
-            for deferred in self.deferred:
+            for deferred in self.deferred.get(event.attempt.number, ()):
                 await deferred.aflush()
         named = _named(event)
         if named is not None:

@@ -30,7 +30,7 @@ from router_core.hosts.portable import as_scripted
 from router_core.notes import BudgetNote
 from router_core.tab import Tab
 from router_core.tally import RoutedCall
-from router_core.types import Failed, Model, Reply
+from router_core.types import Failed, Model, Question, Reply
 
 dispatcher = get_dispatcher(__name__)
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class LlamaIndexHost:
         self._strongest = strongest
         self._place = place
         self._mixed = len({inner.family for inner in inners.values()}) > 1
-        self._attempt: Attempt | None = None
+        self._streamed: Attempt | None = None
         self.handlers: Sequence[Any] = ()
         self.listened_to = False
         self.streaming = False
@@ -77,7 +77,7 @@ class LlamaIndexHost:
             with _Around(attempt):
                 answer = attempt.make()
         except UNPARSED as error:
-            answer = self._unparsed(payload, error)
+            answer = self._unparsed(payload, attempt, error)
         return self._reply(attempt, answer)
 
     async def acall(self, effect: CallModel, payload: Call) -> Reply:
@@ -92,7 +92,7 @@ class LlamaIndexHost:
                     answer = await attempt.make()
                     break
         except UNPARSED as error:
-            answer = self._unparsed(payload, error)
+            answer = self._unparsed(payload, attempt, error)
         return self._reply(attempt, answer)
 
     def open_stream(self, effect: CallModel, payload: Call) -> Iterator[Any]:
@@ -101,7 +101,7 @@ class LlamaIndexHost:
         try:
             while True:
                 with once_more:
-                    attempt = self._ready(effect, payload, "stream_")
+                    self._streamed = attempt = self._ready(effect, payload, "stream_")
                     with _Around(attempt):
                         chunks = attempt.make()
                     with ClosingStream(chunks):
@@ -113,7 +113,7 @@ class LlamaIndexHost:
                             once_more.may = False
                             yield _chunk(attempt, chunk)
         except UNPARSED as error:
-            yield self._unparsed(payload, error)
+            yield self._unparsed(payload, self._streamed, error)
 
     async def aopen_stream(self, effect: CallModel, payload: Call) -> AsyncIterator[Any]:
         """The chunks of one answer."""
@@ -121,7 +121,7 @@ class LlamaIndexHost:
         try:
             while True:
                 with once_more:
-                    attempt = self._ready(effect, payload, "astream_")
+                    self._streamed = attempt = self._ready(effect, payload, "astream_")
                     with _Around(attempt):
                         chunks = await attempt.make()
                     async with ClosingStream(chunks):
@@ -133,12 +133,16 @@ class LlamaIndexHost:
                             once_more.may = False
                             yield _chunk(attempt, chunk)
         except UNPARSED as error:
-            yield self._unparsed(payload, error)
+            yield self._unparsed(payload, self._streamed, error)
+
+    def pose(self, question: Question) -> Call:
+        """The payload that asks a question instead of the request."""
+        return Call(messages=[ChatMessage(role=turn.role, content=turn.text) for turn in question.turns])
 
     def join(self, chunks: Sequence[Any]) -> Reply:
         """The reply that these chunks make."""
         reply = self._joined(chunks)
-        return as_scripted(reply) if self._attempt is not None and self._attempt.scripted else reply
+        return as_scripted(reply) if self._streamed is not None and self._streamed.scripted else reply
 
     def _joined(self, chunks: Sequence[Any]) -> Reply:
         """The last chunk holds all that was said, the usage may stand on another."""
@@ -146,7 +150,7 @@ class LlamaIndexHost:
             return Reply(text="")
         last = chunks[-1]
         if not isinstance(last, ChatResponse):
-            return reply_with(last, self._attempt.responses if self._attempt else ())
+            return reply_with(last, self._streamed.responses if self._streamed else ())
         replies = (reply_of(chunk) for chunk in reversed(chunks) if isinstance(chunk, ChatResponse))
         whole = next(replies)
         for reply in replies:
@@ -234,13 +238,12 @@ class LlamaIndexHost:
         asked = limited(inner.llm, call.kwargs, effect.max_tokens)
         llm, kwargs = ready(inner, asked, streaming="stream" in way, parallel=parallel)
         bound = inner if llm is inner.llm else replace(inner, llm=llm)
-        about = {"router_request_id": self._tab.request_id, "router_attempt": len(self._tab.attempts) + 1}
-        self._attempt = Attempt(_maker(bound, call, way, finish, kwargs), {}, Responses(), about, inner.scripted)
-        return self._attempt
+        about = {"router_request_id": self._tab.request_id, "router_attempt": effect.number}
+        return Attempt(_maker(bound, call, way, finish, kwargs), {}, Responses(), about, inner.scripted)
 
-    def _unparsed(self, call: Call, error: Exception) -> Unparsed:
+    def _unparsed(self, call: Call, attempt: Attempt | None, error: Exception) -> Unparsed:
         # An argument that an SDK refuses is no answer: nothing was sent.
-        if call.asked is None or (self._attempt is not None and self._attempt.responses.refused):
+        if call.asked is None or (attempt is not None and attempt.responses.refused):
             raise error
         return Unparsed(without_secrets(error, self._secrets))
 

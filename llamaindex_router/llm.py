@@ -301,6 +301,18 @@ class RouterLLM(FunctionCallingLLM):
             self._structured_call(output_cls, prompt, llm_kwargs, prompt_args), self._audience
         )
 
+    # ---- what is said of it
+
+    def feedback(self, request_id: str, score: float, comment: str | None = None) -> None:
+        """Say how good an answer was: 0 (useless) to 1 (as good as can be), or True and False.
+
+        ``request_id`` stands in ``additional_kwargs["router"]`` of the response, and in receipts.
+
+        Raises:
+            InvalidRequest: the score is out of range, or the request is unknown. StoreError: it cannot be kept.
+        """
+        self._requests.feedback(request_id, score, comment, self._audience)
+
     # ---- what is asked
 
     @property

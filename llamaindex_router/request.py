@@ -21,6 +21,7 @@ from router_core.cascade import Rules, cascade
 from router_core.effects import Flow
 from router_core.errors import BudgetExceeded
 from router_core.events import Observer
+from router_core.feedback import Known, give_feedback
 from router_core.tab import Tab
 from router_core.types import Constraints, Reply
 
@@ -57,6 +58,12 @@ class Requests:
         self._defaults = defaults
         self._inners = inners
         self._secrets = secrets_of(inners.values())
+        self._known = Known()
+
+    def feedback(self, request_id: str, score: float, comment: str | None, audience: Audience) -> None:
+        """Say how good the answer to a request was."""
+        told = (*audience.observers, *self._rules.learners)
+        give_feedback(request_id, score, comment, known=self._known, ledger=audience.ledger, observers=told)
 
     def answer(self, call: Call, audience: Audience) -> Any:
         """The response in one piece; for a structured call the object."""
@@ -118,16 +125,18 @@ class Requests:
         rules = self._rules if call.asked is None else self._structured_rules
         place = TRAIL.place(self._name)
         tab = Tab(call.view(place, self._defaults, rules.registry), rules.outlook)
+        self._known.add(tab.request_id)
         host = LlamaIndexHost(self._inners, self._secrets, tab, rules.registry.strongest, place)
         host.handlers = [each for each in audience.handlers if any(hasattr(each, method) for method in TAKEN)]
         host.listened_to = listened_to(dispatcher)
         host.streaming = streaming
         heard = host.listened_to or bool(host.handlers)
         # The host first: an observer that raises ends the request, but takes nobody's receipt.
-        observers: tuple[Observer, ...] = (host.told, *audience.observers) if heard else audience.observers
+        told = (*audience.observers, *rules.learners)
+        observers: tuple[Observer, ...] = (host.told, *told) if heard else told
         settings = rules.outlook.settings
         mode = (call.mode or settings.stream_mode) if streaming else "hold"
-        flow = cascade(rules, tab, mode=mode, observed=host.listened_to or bool(audience.observers))
+        flow = cascade(rules, tab, mode=mode, observed=host.listened_to or bool(told))
         if heard and audience.ledger is not None:
             flow = _noted(flow, host)
         world = drive.World(host, call, time.perf_counter, observers, settings.prefix_tokens, audience.ledger)

@@ -7,121 +7,33 @@ Everything that differs between sync and async stands here in pairs of a few lin
 from __future__ import annotations
 
 import inspect
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from router_core.effects import AskForMore, Await, CallModel, Flow, Host, Limits, Reserve, Resume, Tell, Timed, Voice
-from router_core.errors import AsyncInSyncCall, BudgetExceeded, RouterError
-from router_core.events import BudgetReached, Event, Observer, Settled
+from router_core.effects import (
+    AskForMore,
+    Await,
+    CallMany,
+    CallModel,
+    Flow,
+    Limits,
+    Reserve,
+    Resume,
+    Tell,
+    Timed,
+)
+from router_core.errors import AsyncInSyncCall, RouterError
+from router_core.events import BudgetReached, Event, Settled
 from router_core.ledger import Ledger
 from router_core.records import Receipt
 from router_core.tab import Tab
-from router_core.tokens import BYTES_PER_TOKEN
-from router_core.types import Failed, Reply
+from router_core.types import Failed, FailureKind, Reply
+from router_core.world import Guard, Heard, World
 
 P = TypeVar("P")
 C = TypeVar("C")
-
-
-class World(NamedTuple, Generic[P, C]):
-    """What a driver needs for one request beside the flow. ``clock`` counts seconds from any start;
-    ``prefix_tokens`` is how much of a stream ``Voice.PREFIX`` holds back. ``ask`` tells whether a request may go beyond
-    a budget that asks, where the ledger has no answer of its own. ``kept`` is where receipts are put that are looked at
-    later."""
-
-    host: Host[P, C]
-    payload: P
-    clock: Callable[[], float]
-    observers: tuple[Observer, ...] = ()
-    prefix_tokens: int = 0
-    ledger: Ledger | None = None
-    ask: Callable[[BudgetExceeded], bool] | None = None
-    kept: deque[Receipt] | None = None
-
-
-_NOTHING = Reply(text="")
-
-
-class _Guard:
-    """The one place where a host's exception becomes a value. What ``host.failed`` does not sort is let through, and
-    so is everything that is no ``Exception``: cancellation unwinds."""
-
-    __slots__ = ("_host", "failed", "reply")
-
-    def __init__(self, host: Host[Any, Any]) -> None:
-        self._host = host
-        self.failed: Failed | None = None
-        self.reply: Reply = _NOTHING
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: TracebackType | None) -> bool:
-        if isinstance(error, Exception):
-            self.failed = self._host.failed(error)
-        return self.failed is not None
-
-
-class _Heard(Generic[C]):
-    """What was heard of one stream, and what of it may be shown. ``timed`` is set when the stream has ended, failed,
-    or said enough for its beginning to be judged."""
-
-    def __init__(self, world: World[Any, C], voice: Voice) -> None:
-        self._world = world
-        self._started = world.clock()
-        self._live = voice is Voice.LIVE
-        self._said = 0
-        self._shown = 0
-        self._first_s: float | None = None
-        self.chunks: list[C] = []
-        self.timed: Timed | None = None
-
-    def hear(self, chunk: C) -> None:
-        """Take in one chunk."""
-        self.chunks.append(chunk)
-        said = self._world.host.shows(chunk)
-        if said and not self._said:
-            self._first_s = self._world.clock() - self._started
-        self._said += said
-        if not self._live and said and self._said >= self._world.prefix_tokens * BYTES_PER_TOKEN:
-            self._settle(self.reply(), complete=False)
-
-    def ready(self) -> Iterable[C]:
-        """The chunks that may be shown now and were not yet. Nothing is shown before there is something to see."""
-        if not (self._live and self._said):
-            return ()
-        fresh = self.chunks[self._shown :]
-        self._shown = len(self.chunks)
-        return fresh
-
-    def release(self) -> None:
-        """Let what was held and all that follows be shown."""
-        self._live = True
-        self.timed = None
-
-    def end(self, failed: Failed | None) -> None:
-        """The stream is over, with a failure or without."""
-        self._settle(failed or self.reply(), complete=True)
-
-    def reply(self) -> Reply:
-        """What was heard so far."""
-        return self._world.host.join(self.chunks)
-
-    def unsaid(self) -> Iterable[C]:
-        """The chunks that were never shown."""
-        return self.chunks[self._shown :]
-
-    def _settle(self, result: Reply | Failed, *, complete: bool) -> None:
-        self.timed = Timed(
-            result,
-            self._world.clock() - self._started,
-            self._first_s,
-            spoken=self._shown > 0,
-            complete=complete,
-            partial=self.reply() if isinstance(result, Failed) and self.chunks else None,
-        )
 
 
 class Account(Generic[P, C]):
@@ -131,14 +43,14 @@ class Account(Generic[P, C]):
     is written on the tab and on a ``RouterError``, and observers are told.
     """
 
-    __slots__ = ("_async_chunks", "_called", "_flow", "_heard", "_started", "_sync_chunks", "_tab", "_world")
+    __slots__ = ("_async_chunks", "_flow", "_heard", "_started", "_sync_chunks", "_tab", "_world")
 
     def __init__(self, flow: Flow[Any], tab: Tab, world: World[P, C]) -> None:
         self._flow = flow
         self._tab = tab
         self._world = world
-        self._started = self._called = world.clock()
-        self._heard: _Heard[C] | None = None
+        self._started = world.clock()
+        self._heard: Heard[C] | None = None
         self._sync_chunks: Iterator[C] | None = None
         self._async_chunks: AsyncIterator[C] | None = None
 
@@ -162,7 +74,7 @@ class Account(Generic[P, C]):
 
     def _closed(self, error: BaseException | None) -> Receipt:
         now = self._world.clock()
-        self._tab.cut_off(now - self._called, self._heard.reply() if self._heard else None)
+        self._tab.cut_off(now, self._heard.reply() if self._heard else None)
         receipt = self._tab.close(now - self._started, error)
         if self._world.kept is not None:
             self._world.kept.append(receipt)
@@ -175,7 +87,10 @@ class Account(Generic[P, C]):
             return
         strongest = self._tab.outlook.strongest
         baseline = None if strongest is None else self._tab.baseline_nano(strongest)
-        events: tuple[Event, ...] = (*reached, Settled(receipt.request_id, receipt, baseline))
+        events: tuple[Event, ...] = (
+            *reached,
+            Settled(receipt.request_id, receipt, baseline, self._tab.request, self._tab.reply),
+        )
         for event in events:
             for observer in self._world.observers:
                 _forget(observer(event))
@@ -208,20 +123,63 @@ class Account(Generic[P, C]):
         if self._heard is not None:
             self._close_stream()
             self._heard = None
-        self._called = self._world.clock()
-        with _Guard(self._world.host) as guard:
-            guard.reply = self._world.host.call(effect, self._world.payload)
-        return Timed(guard.failed or guard.reply, self._world.clock() - self._called)
+        return self._call(effect, self._departed(effect))
 
     async def acall(self, effect: CallModel) -> Timed:
         """Perform ``CallModel`` without streaming."""
         if self._heard is not None:
             await self.aclose_stream()
             self._heard = None
-        self._called = self._world.clock()
-        with _Guard(self._world.host) as guard:
-            guard.reply = await self._world.host.acall(effect, self._world.payload)
-        return Timed(guard.failed or guard.reply, self._world.clock() - self._called)
+        return await self._acall(effect, self._departed(effect))
+
+    def call_many(self, effect: CallMany) -> tuple[Timed, ...]:
+        """Perform ``CallMany``: each call in a thread of its own."""
+        from router_core.parallel import together
+
+        began = [self._departed(call) for call in effect.calls]
+        works = [partial(self._call, call, since) for call, since in zip(effect.calls, began, strict=True)]
+        return self._in_time(effect, began, together(works, effect.timeout_s))
+
+    async def acall_many(self, effect: CallMany) -> tuple[Timed, ...]:
+        """Perform ``CallMany``: each call in a task of its own."""
+        from router_core.parallel import atogether
+
+        began = [self._departed(call) for call in effect.calls]
+        works = [partial(self._acall, call, since) for call, since in zip(effect.calls, began, strict=True)]
+        return self._in_time(effect, began, await atogether(works, effect.timeout_s))
+
+    def _call(self, effect: CallModel, began: float) -> Timed:
+        with Guard(self._world.host) as guard:
+            guard.reply = self._world.host.call(effect, self._payload(effect))
+        return self._arrived(effect, guard, began)
+
+    async def _acall(self, effect: CallModel, began: float) -> Timed:
+        with Guard(self._world.host) as guard:
+            guard.reply = await self._world.host.acall(effect, self._payload(effect))
+        return self._arrived(effect, guard, began)
+
+    def _payload(self, effect: CallModel) -> P:
+        return self._world.payload if effect.question is None else self._world.host.pose(effect.question)
+
+    def _departed(self, effect: CallModel) -> float:
+        """When the call is made, which its flight is told."""
+        now = self._world.clock()
+        flight = self._tab.flights.get(effect.number)
+        if flight is not None:
+            flight.began = now
+        return now
+
+    def _arrived(self, effect: CallModel, guard: Guard, began: float) -> Timed:
+        timed = Timed(guard.failed or guard.reply, self._world.clock() - began)
+        flight = self._tab.flights.get(effect.number)
+        if flight is not None:
+            flight.arrived = timed
+        return timed
+
+    def _in_time(self, effect: CallMany, began: Sequence[float], results: Sequence[Timed | None]) -> tuple[Timed, ...]:
+        late = Failed(TimeoutError(f"no answer within {effect.timeout_s} s"), FailureKind.TIMEOUT, may_be_billed=True)
+        now = self._world.clock()
+        return tuple(timed or Timed(late, now - since) for timed, since in zip(results, began, strict=True))
 
     # The small effects.
 
@@ -284,13 +242,13 @@ class Account(Generic[P, C]):
         heard = self._listen(effect)
         if isinstance(effect, CallModel):
             self._close_stream()
-            with _Guard(self._world.host) as guard:
+            with Guard(self._world.host) as guard:
                 self._sync_chunks = iter(self._world.host.open_stream(effect, self._world.payload))
             if guard.failed:
                 heard.end(guard.failed)
         yield from heard.ready()
         while heard.timed is None and self._sync_chunks is not None:
-            with _Guard(self._world.host) as guard:
+            with Guard(self._world.host) as guard:
                 for chunk in self._sync_chunks:
                     heard.hear(chunk)
                     break
@@ -305,14 +263,14 @@ class Account(Generic[P, C]):
         heard = self._listen(effect)
         if isinstance(effect, CallModel):
             await self.aclose_stream()
-            with _Guard(self._world.host) as guard:
+            with Guard(self._world.host) as guard:
                 self._async_chunks = aiter(self._world.host.aopen_stream(effect, self._world.payload))
             if guard.failed:
                 heard.end(guard.failed)
         for chunk in heard.ready():
             yield chunk
         while heard.timed is None and self._async_chunks is not None:
-            with _Guard(self._world.host) as guard:
+            with Guard(self._world.host) as guard:
                 async for chunk in self._async_chunks:
                     heard.hear(chunk)
                     break
@@ -340,15 +298,15 @@ class Account(Generic[P, C]):
         chunks, self._async_chunks = self._async_chunks, None
         close = getattr(chunks, "aclose", None)
         if close is not None:
-            with _Guard(self._world.host):
+            with Guard(self._world.host):
                 await close()
 
-    def _listen(self, effect: CallModel | Resume) -> _Heard[C]:
+    def _listen(self, effect: CallModel | Resume) -> Heard[C]:
         if isinstance(effect, Resume) and self._heard is not None:
             self._heard.release()
         elif isinstance(effect, CallModel):
-            self._called = self._world.clock()
-            self._heard = _Heard(self._world, effect.voice)
+            self._departed(effect)
+            self._heard = Heard(self._world, effect.voice)
         if self._heard is None:
             raise RuntimeError("Resume before any stream was opened")
         return self._heard
@@ -357,7 +315,7 @@ class Account(Generic[P, C]):
         chunks, self._sync_chunks = self._sync_chunks, None
         close = getattr(chunks, "close", None)
         if close is not None:
-            with _Guard(self._world.host):
+            with Guard(self._world.host):
                 close()
 
 

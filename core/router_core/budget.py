@@ -253,6 +253,20 @@ class PlannedCall(NamedTuple):
     max_tokens: int | None
 
 
+class Plan(NamedTuple):
+    """All that a request may come to call.
+
+    ``calls`` are the models that may be asked for an answer, each once, the first of them first; one of them may be
+    asked ``repeats`` times more, and all together make ``most`` calls at most. ``asides`` are calls for something else,
+    all of which may be made.
+    """
+
+    calls: tuple[PlannedCall, ...]
+    repeats: int = 0
+    most: int | None = None
+    asides: tuple[PlannedCall, ...] = ()
+
+
 def plan_call(model: Model, request: RequestView, prices: PriceBook, most: int | None = None) -> PlannedCall:
     """A call at its worst; ``most`` bounds the tokens of its answer further."""
     known = [limit for limit in (request.max_tokens, model.max_output_tokens) if limit is not None]
@@ -268,7 +282,7 @@ def plan_call(model: Model, request: RequestView, prices: PriceBook, most: int |
 
 
 def charges_of(
-    budgets: Iterable[Budget], request: RequestView, plan: Sequence[PlannedCall], now: float, request_id: str
+    budgets: Iterable[Budget], request: RequestView, plan: Plan, now: float, request_id: str
 ) -> tuple[Charge, ...]:
     """What a plan must hold of each purse that the request is paid from.
 
@@ -277,10 +291,12 @@ def charges_of(
     """
     charges = []
     for budget in budgets:
-        calls = [call for call in plan if budget.counts(call.model.name, call.model.provider)]
-        if not calls:
+        calls, asides = (_counted(budget, planned) for planned in (plan.calls, plan.asides))
+        if not (calls or asides):
             continue
-        amount, floor = _amounts(budget, calls)
+        worst = sorted((*calls, *[max(calls, default=0)] * plan.repeats), reverse=True)[: plan.most]
+        amount = sum(worst) + sum(asides)
+        floor = _floor(budget, plan.calls)
         window = budget.window(now, request_id)
         charges += [
             Charge(budget.name, key, window, budget.unit, budget.limit_of(key, window), amount, min(floor, amount))
@@ -289,19 +305,28 @@ def charges_of(
     return tuple(charges)
 
 
-def _amounts(budget: Budget, calls: Sequence[PlannedCall]) -> tuple[int, int]:
-    """The worst of all calls together, and the input of the first: one that has begun was sent at least that."""
-    if budget.unit == "tokens":
-        return sum(call.tokens for call in calls), calls[0].floor_tokens
-    amount = 0
+def _counted(budget: Budget, calls: Iterable[PlannedCall]) -> list[int]:
+    """The worst case of each call that a budget counts, in its unit."""
+    amounts = []
     for call in calls:
-        if call.nano is None:
+        if not budget.counts(call.model.name, call.model.provider):
+            continue
+        amount = call.tokens if budget.unit == "tokens" else call.nano
+        if amount is None:
             raise ValueError(
                 f"the budget {budget.name!r} is in US dollars and {call.model.name!r} has no known price; give it a "
                 "'price' in the registry"
             )
-        amount += call.nano
-    return amount, calls[0].floor_nano or 0
+        amounts.append(amount)
+    return amounts
+
+
+def _floor(budget: Budget, calls: Iterable[PlannedCall]) -> int:
+    """The input of the first call that a budget counts: a request that has begun was sent at least that."""
+    for call in calls:
+        if budget.counts(call.model.name, call.model.provider):
+            return call.floor_tokens if budget.unit == "tokens" else call.floor_nano or 0
+    return 0
 
 
 def spent_of(budgets: Mapping[str, Budget], charges: Iterable[Charge], attempts: Sequence[Attempt]) -> dict[Scope, int]:

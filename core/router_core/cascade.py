@@ -7,26 +7,35 @@ however it ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
+from router_core.budget import PlannedCall
 from router_core.constraints import Outlook, feasible, quality_objection
-from router_core.effects import Await, CallModel, Flow, Resume, Tell, Timed, Voice
+from router_core.consult import (
+    Compares,
+    Consults,
+    book_consulted,
+    consult_plan,
+    consulted,
+    opinion_plan,
+    unasked,
+)
+from router_core.effects import Await, CallMany, CallModel, Flow, Limits, Resume, Tell, Timed, Voice
 from router_core.errors import AllAttemptsFailed, AnswersRejected, ConfigError, NoFeasibleModel, StreamBroken
-from router_core.events import Accepted, Called, Decided, Escalated, Event, FellBack
+from router_core.events import Accepted, Called, Decided, Escalated, Event, FellBack, Observer
 from router_core.holding import Purse, held
-from router_core.policies.base import Choice, Policy
-from router_core.records import Attempt, AttemptOutcome, Candidate, Decision, Reason, Refusal
+from router_core.ladder import Ladder
+from router_core.policies.base import Choice, Policy, Remembers
+from router_core.records import Attempt, AttemptOutcome, AttemptRole, Candidate, Decision, Reason, Refusal
 from router_core.registry import Registry
-from router_core.tab import Tab
+from router_core.tab import Flight, Tab
 from router_core.types import (
     ACCEPT,
-    TRANSIENT,
     Constraints,
     Failed,
-    FailureKind,
     Model,
     Reply,
     RequestView,
@@ -39,23 +48,53 @@ from router_core.verifiers.base import Verifier
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What all requests of a router share: the registry, the policy, the verifiers in their order, the outlook, and
-    whether a ledger may have budgets."""
+    whether a ledger may have budgets.
+
+    Raises:
+        ConfigError: a policy or a verifier ``asks`` a model that is not in the registry.
+    """
 
     registry: Registry
     policy: Policy
     verifiers: tuple[Verifier, ...]
     outlook: Outlook
     ledger: bool = False
+    comparing: Compares | None = field(init=False)
+    """The verifier that has several models answer at once, if there is one."""
+    learners: tuple[Observer, ...] = field(init=False)
+    """What the policy and the verifiers want to be told of events: the ``observe`` of those that have one."""
+    asks_first: Consults | None = field(init=False)
+    """The policy, if it asks models."""
+    ask_later: tuple[Consults, ...] = field(init=False)
+    """The verifiers that ask models."""
+
+    def __post_init__(self) -> None:
+        found = next((verifier for verifier in self.verifiers if isinstance(verifier, Compares)), None)
+        object.__setattr__(self, "comparing", found)
+        object.__setattr__(self, "asks_first", self.policy if isinstance(self.policy, Consults) else None)
+        object.__setattr__(self, "ask_later", tuple(each for each in self.verifiers if isinstance(each, Consults)))
+        for each in (self.policy, *self.verifiers):
+            for name in getattr(each, "asks", ()):
+                self.registry.find(name)
+        learning = (getattr(each, "observe", None) for each in (self.policy, *self.verifiers))
+        object.__setattr__(self, "learners", tuple(observe for observe in learning if observe is not None))
 
     def with_verifiers(self, *verifiers: Verifier) -> Rules:
         """The same rules with other verifiers."""
         return replace(self, verifiers=verifiers)
 
-    @property
-    def purse(self) -> Purse:
-        """What holding money needs to know."""
+    def purse(self, tab: Tab, candidates: Sequence[str]) -> Purse:
+        """What holding money for a request needs to know."""
         settings = self.outlook.settings
-        return Purse(self.registry.by_name, settings.retries, settings.max_attempts)
+        most = tab.request.constraints.max_attempts or settings.max_attempts or len(candidates) + settings.retries
+        beside: list[PlannedCall] = []
+        if self.asks_first is not None:
+            beside += consult_plan(self.asks_first, self.registry, tab, candidates)
+        for each in self.ask_later:
+            beside += consult_plan(each, self.registry, tab, candidates) * most
+        if self.comparing is not None:
+            beside += opinion_plan(self.comparing, self.registry, tab, candidates)
+        return Purse(self.registry.by_name, settings.retries, settings.max_attempts, tuple(beside))
 
     def identity(self, constraints: Constraints) -> dict[str, Any]:
         """What decides about an answer, as part of a cache key: the same in every process."""
@@ -90,51 +129,116 @@ def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool
         NoFeasibleModel, BudgetExceeded, AllAttemptsFailed, AnswersRejected, StreamBroken; StoreError of its driver;
         ConfigError for a policy's impossible choice; whatever a user's own policy or verifier raises.
     """
-    decision = yield from decide(rules, tab)
-    decision = tab.decision = (yield from held(rules.purse, tab, decision)) if rules.ledger else decision
+    tab.observed = observed
+    tab.decision = decision = yield from _decide_and_hold(rules, tab)
     if observed:
         yield from Tell(Decided(tab.request_id, decision))
-    ask = _Ask(rules, tab, decision, mode, observed=observed)
+    ask = _Ask(rules, tab, decision, mode)
     while True:
-        model = ask.ladder.current
-        tab.in_flight = model
-        if observed:
-            yield from Tell(Called(tab.request_id, len(tab.attempts) + 1, model.name))
-        tab.arrived = timed = yield from CallModel(model, ask.next_voice(), ask.note, tab.caps.get(model.name))
-        if timed.complete:
-            verdict = yield from _judge(rules.verifiers, tab.request, timed.result)
-        else:
-            timed, verdict = yield from _judge_beginning(rules, tab, timed)
+        flight, timed, verdict = yield from _attempt(rules, tab, ask)
         if isinstance(timed.result, Failed):
-            event = ask.fall_back(tab.book(model, timed, AttemptOutcome.FAILED), timed, timed.result)
+            event = ask.fall_back(tab.book(flight, timed, AttemptOutcome.FAILED), timed, timed.result)
         elif verdict.accepted or timed.spoken or ask.final:
             outcome = AttemptOutcome.ACCEPTED if verdict.accepted else AttemptOutcome.SERVED
-            attempt = tab.book(model, timed, outcome, verdict)
+            attempt = tab.book(flight, timed, outcome, verdict)
             tab.reply = timed.result
             if observed:
                 yield from Tell(Accepted(tab.request_id, attempt))
             return timed.result
         else:
-            event = ask.escalate(tab.book(model, timed, AttemptOutcome.REJECTED, verdict), timed.result, verdict)
+            event = ask.escalate(tab.book(flight, timed, AttemptOutcome.REJECTED, verdict), timed.result, verdict)
         if event is not None:
             yield from Tell(event)
 
 
-def decide(rules: Rules, tab: Tab) -> Flow[Decision]:
-    """The decision for the request of ``tab``, with no model call.
+def _attempt(rules: Rules, tab: Tab, ask: _Ask) -> Flow[tuple[Flight, Timed, Verdict]]:
+    """One answer, and what the verifiers say of it."""
+    voice = ask.next_voice()
+    others = ask.others()
+    flight = tab.depart(ask.ladder.current)
+    beside = [tab.depart(model, AttemptRole.CONSENSUS) for model in others]
+    if tab.observed:
+        for each in (flight, *beside):
+            yield from Tell(Called(tab.request_id, each.number, each.model.name))
+    if beside and rules.comparing is not None:
+        return (yield from _compared(rules, rules.comparing, tab, [flight, *beside]))
+    flight.arrived = timed = yield from CallModel(
+        flight.model, voice, ask.note, tab.caps.get(flight.model.name), flight.number
+    )
+    if timed.complete:
+        return flight, timed, (yield from _judge(rules, tab, rules.verifiers, timed.result))
+    return flight, *(yield from _judge_beginning(rules, tab, flight, timed))
+
+
+def _compared(
+    rules: Rules, comparing: Compares, tab: Tab, flights: Sequence[Flight]
+) -> Flow[tuple[Flight, Timed, Verdict]]:
+    """The answer of several models that the others bear out, and what the verifiers say of it."""
+    calls = [CallModel(f.model, Voice.HELD, None, tab.caps.get(f.model.name), f.number) for f in flights]
+    came = yield from CallMany(tuple(calls))
+    chosen, verdict = comparing.compare(tab.request, [timed.result for timed in came])
+    for at, (flight, timed) in enumerate(zip(flights, came, strict=True)):
+        flight.role = AttemptRole.ANSWER if at == chosen else AttemptRole.CONSENSUS
+        if at != chosen:
+            yield from book_consulted(tab, flight, timed)
+    if verdict.accepted:
+        verdict = yield from _judge(rules, tab, rules.verifiers, came[chosen].result)
+    return flights[chosen], came[chosen], verdict
+
+
+def _decide_and_hold(rules: Rules, tab: Tab) -> Flow[Decision]:
+    """The decision, with the money for it held. A policy that asks models spends some itself: then as much is held
+    first as any decision may cost.
+
+    Raises:
+        NoFeasibleModel, BudgetExceeded.
+    """
+    if not rules.ledger:
+        return (yield from decide(rules, tab))
+    if isinstance(rules.policy, Remembers):
+        yield from Limits()  # opens the store that it remembers in
+    candidates, refusals = _candidates(rules, tab)
+    names = tuple(candidate.model.name for candidate in candidates)
+    purse = rules.purse(tab, names)
+    if rules.asks_first is None:
+        return (yield from held(purse, tab, (yield from _decide(rules, tab, candidates, refusals))))
+    whole = Decision(rules.policy.name, Reason.ONLY_FEASIBLE, names, (), tuple(candidates), tuple(refusals))
+    bearable = yield from held(purse, tab, whole)
+    left = [candidate for candidate in candidates if candidate.model.name in bearable.ladder]
+    decision = yield from _decide(rules, tab, left, refusals)
+    return decision if bearable is whole else decision._replace(reason=Reason.BUDGET)
+
+
+def decide(rules: Rules, tab: Tab, *, consult: bool = True) -> Flow[Decision]:
+    """The decision for the request of ``tab``. Unless it may ``consult`` others, it makes no model call.
 
     Raises:
         NoFeasibleModel: the constraints leave no model.
     """
-    request = tab.request
-    candidates, refusals = feasible(request, rules.registry.models, rules.outlook)
+    return (yield from _decide(rules, tab, *_candidates(rules, tab), consult=consult))
+
+
+def _candidates(rules: Rules, tab: Tab) -> tuple[list[Candidate], list[Refusal]]:
+    candidates, refusals = feasible(tab.request, rules.registry.models, rules.outlook)
     if not candidates:
         raise NoFeasibleModel(refusals)
-    choice = rules.policy.decide(request, candidates)
-    if not isinstance(choice, Choice):
-        choice = yield from Await(choice, f"the policy {rules.policy.name!r}")
-    tab.decision = _explain(request, rules.policy.name, candidates, refusals, choice)
-    return tab.decision
+    return candidates, refusals
+
+
+def _decide(
+    rules: Rules, tab: Tab, candidates: list[Candidate], refusals: list[Refusal], *, consult: bool = True
+) -> Flow[Decision]:
+    policy, request = rules.policy, tab.request
+    choice = policy.decide(request, candidates)
+    if isinstance(choice, Generator):
+        choice = (yield from consulted(rules.registry, tab, choice, AttemptRole.POLICY)) if consult else unasked(choice)
+    elif not isinstance(choice, Choice):
+        choice = yield from Await(choice, f"the policy {policy.name!r}")
+    decision = _explain(request, policy.name, candidates, refusals, choice)
+    if rules.comparing is not None:
+        decision = decision._replace(features={**decision.features, **rules.comparing.forecast(request)})
+    tab.decision = decision
+    return decision
 
 
 def _explain(
@@ -194,17 +298,30 @@ def _reason(request: RequestView, choice: Choice, *, start: str, alone: bool) ->
 class _Ask:
     """Where a request stands: the ladder, how many calls are left, and what follows from both."""
 
-    __slots__ = ("_limit", "_mode", "_observed", "_serve", "_tab", "_tell_why", "_verified", "final", "ladder", "note")
+    __slots__ = (
+        "_limit",
+        "_made",
+        "_mode",
+        "_rules",
+        "_serve",
+        "_tab",
+        "_tell_why",
+        "_verified",
+        "final",
+        "ladder",
+        "note",
+    )
 
-    def __init__(self, rules: Rules, tab: Tab, decision: Decision, mode: StreamMode, *, observed: bool) -> None:
+    def __init__(self, rules: Rules, tab: Tab, decision: Decision, mode: StreamMode) -> None:
         settings = rules.outlook.settings
+        self._rules = rules
         self._tab = tab
         self._mode = mode
-        self._observed = observed
         self._verified = bool(rules.verifiers)
         self._serve = settings.on_rejected == "serve"
         self._tell_why = settings.tell_why
         self._limit = tab.request.constraints.max_attempts or settings.max_attempts
+        self._made = 0
         self.note: str | None = None
         self.final = False
         models = rules.registry.by_name
@@ -215,99 +332,66 @@ class _Ask:
     def next_voice(self) -> Voice:
         """How the coming call may speak. ``final`` is then whether its answer is served even if a verifier dislikes it,
         because nothing can replace it."""
-        last = not self.ladder.can_climb or len(self._tab.attempts) + 1 == self._limit
+        self._made += 1
+        last = not self.ladder.can_climb or self._made == self._limit
         self.final = last and self._serve
         if self.final or self._mode == "commit" or not self._verified:
             return Voice.LIVE
         return Voice.PREFIX if self._mode == "prefix" else Voice.HELD
 
+    def others(self) -> list[Model]:
+        """The models that answer beside the first, to be compared with it. They are not climbed to afterwards."""
+        comparing, request = self._rules.comparing, self._tab.request
+        if comparing is None or self._made > 1 or self.final or self._mode == "commit":
+            return []
+        decision = self._tab.decision
+        candidates = [candidate.model.name for candidate in decision.candidates] if decision else []
+        models = self._rules.registry.by_name
+        names = comparing.others(request, self.ladder.current, candidates)
+        # Where nobody is left to climb to, it makes no difference whether they agree.
+        return [models[name] for name in names] if self.ladder.above(set(names)) else []
+
     def escalate(self, attempt: Attempt, reply: Reply, verdict: Verdict) -> Event | None:
         """Climb after a rejected answer."""
-        if self._last_was(attempt) or not self.ladder.can_climb:
+        if self._made == self._limit or not self.ladder.can_climb:
             raise AnswersRejected(self._tab.attempts, reply)
         to = self.ladder.climb()
         if self._tell_why:
             self.note = f"An earlier answer to this was rejected as {verdict.code}: {verdict.detail}"
-        return Escalated(self._tab.request_id, attempt, verdict, to.name) if self._observed else None
+        return Escalated(self._tab.request_id, attempt, verdict, to.name) if self._tab.observed else None
 
     def fall_back(self, attempt: Attempt, timed: Timed, failed: Failed) -> Event | None:
         """Go on after a failed call."""
         if timed.spoken:
             said = "" if timed.partial is None else timed.partial.text
             raise StreamBroken(attempt.model, said, failed.kind.value) from failed.error
-        to = None if self._last_was(attempt) else self.ladder.after(failed)
+        to = None if self._made == self._limit else self.ladder.after(failed)
         if to is None:
             raise AllAttemptsFailed(self._tab.attempts) from failed.error
-        return FellBack(self._tab.request_id, attempt, failed.kind, to.name) if self._observed else None
-
-    def _last_was(self, attempt: Attempt) -> bool:
-        return attempt.number == self._limit
+        return FellBack(self._tab.request_id, attempt, failed.kind, to.name) if self._tab.observed else None
 
 
-class Ladder:
-    """The models that a request may still go to. ``up`` are the start and what it may climb to, ``down`` the weaker
-    ones, nearest first, for failures only."""
-
-    __slots__ = ("_down", "_retries", "_up", "current")
-
-    def __init__(self, up: Iterable[Model], down: Iterable[Model], retries: int) -> None:
-        # Stacks: the next model is the last.
-        self._up = list(up)[::-1]
-        self._down = list(down)[::-1]
-        self._retries = retries
-        self.current = self._up.pop()
-
-    @property
-    def can_climb(self) -> bool:
-        """Whether a stronger model is left."""
-        return bool(self._up)
-
-    def climb(self) -> Model:
-        """Go to the next stronger model."""
-        self.current = self._up.pop()
-        return self.current
-
-    def after(self, failed: Failed) -> Model | None:
-        """Go to the model to ask after a failure: the next stronger, else the next weaker one, else the same again
-        while it may pass and tries are left; None if nothing is left."""
-        for rest in (self._up, self._down):
-            while rest:
-                model = rest.pop()
-                if not _shares_fate(model, self.current, failed.kind):
-                    self.current = model
-                    return model
-        if failed.kind in TRANSIENT and self._retries > 0:
-            self._retries -= 1
-            return self.current
-        return None
-
-
-def _shares_fate(model: Model, failed: Model, kind: FailureKind) -> bool:
-    """Whether a model is sure to fail in the same way: the same key, or a window that is no larger."""
-    if kind is FailureKind.AUTH:
-        return model.endpoint == failed.endpoint
-    if kind is FailureKind.CONTEXT_OVERFLOW and None not in (model.context_window, failed.context_window):
-        return (model.context_window or 0) <= (failed.context_window or 0)
-    return False
-
-
-def _judge(verifiers: Sequence[Verifier], request: RequestView, result: Reply | Failed) -> Flow[Verdict]:
-    """The first objection, in the order of the verifiers."""
+def _judge(rules: Rules, tab: Tab, verifiers: Sequence[Verifier], result: Reply | Failed) -> Flow[Verdict]:
+    """The first objection, in the order of the verifiers; else the last word that is more than a yes."""
+    accepted = ACCEPT
     if isinstance(result, Reply):
         for verifier in verifiers:
-            verdict = verifier.check(request, result)
-            if not isinstance(verdict, Verdict):
+            verdict = verifier.check(tab.request, result)
+            if isinstance(verdict, Generator):
+                verdict = yield from consulted(rules.registry, tab, verdict, AttemptRole.JUDGE)
+            elif not isinstance(verdict, Verdict):
                 verdict = yield from Await(verdict, f"the verifier {verifier.name!r}")
             if not verdict.accepted:
                 return verdict
-    return ACCEPT
+            accepted = accepted if verdict is ACCEPT else verdict
+    return accepted
 
 
-def _judge_beginning(rules: Rules, tab: Tab, timed: Timed) -> Flow[tuple[Timed, Verdict]]:
+def _judge_beginning(rules: Rules, tab: Tab, flight: Flight, timed: Timed) -> Flow[tuple[Timed, Verdict]]:
     """Judge the held beginning of a stream; if it passes, let the rest speak and note what the verifiers say of it."""
-    verdict = yield from _judge([v for v in rules.verifiers if v.judges_prefix], tab.request, timed.result)
+    verdict = yield from _judge(rules, tab, [v for v in rules.verifiers if v.judges_prefix], timed.result)
     if verdict.accepted:
-        tab.arrived = None
-        tab.arrived = timed = yield from Resume()
-        verdict = yield from _judge(rules.verifiers, tab.request, timed.result)
+        flight.arrived = None
+        flight.arrived = timed = yield from Resume()
+        verdict = yield from _judge(rules, tab, rules.verifiers, timed.result)
     return timed, verdict

@@ -11,7 +11,7 @@ from router_core.options import Settings
 from router_core.prices import PriceBook
 from router_core.records import Candidate, Refusal, RefusalCode
 from router_core.tokens import expected_input_tokens, input_bound
-from router_core.types import NO_CONSTRAINTS, Capability, Model, RequestView, to_usd
+from router_core.types import JUDGE_TAG, NO_CONSTRAINTS, Capability, Model, RequestView, to_usd
 
 Objection: TypeAlias = "tuple[RefusalCode, str] | None"
 _Check: TypeAlias = Callable[[RequestView, Candidate, "Outlook"], Objection]
@@ -49,6 +49,9 @@ def feasible(request: RequestView, models: Iterable[Model], outlook: Outlook) ->
     checks = _checks(request)
     input_tokens = expected_input_tokens(request)
     for model in models:
+        if JUDGE_TAG in model.tags:
+            refusals.append(Refusal(model.name, RefusalCode.JUDGES_ONLY, f"has the tag {JUDGE_TAG!r}"))
+            continue
         candidate = outlook.candidate(model, request, input_tokens)
         objection = None
         for check in checks:

@@ -10,10 +10,11 @@ from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
 from typing import Any, TypeVar, assert_never, cast
 
-from router_core.account import Account, World
-from router_core.effects import AskForMore, Await, CallModel, Flow, Limits, Reserve, Resume, Tell, Voice
+from router_core.account import Account
+from router_core.effects import AskForMore, Await, CallMany, CallModel, Flow, Limits, Reserve, Resume, Tell, Voice
 from router_core.tab import Tab
 from router_core.types import Reply
+from router_core.world import World
 
 __all__ = ["World", "arun", "astream", "run", "stream"]
 
@@ -34,6 +35,8 @@ def run(flow: Flow[R], tab: Tab, world: World[P, C]) -> R:
             match effect:
                 case CallModel():
                     result = account.call(effect)
+                case CallMany():
+                    result = account.call_many(effect)
                 case Limits() | Reserve() | AskForMore():
                     result = account.hold(effect)
                 case Tell() | Await():
@@ -56,6 +59,8 @@ async def arun(flow: Flow[R], tab: Tab, world: World[P, C]) -> R:
             match effect:
                 case CallModel():
                     result = await account.acall(effect)
+                case CallMany():
+                    result = await account.acall_many(effect)
                 case Limits() | Reserve() | AskForMore():
                     result = await account.ahold(effect)
                 case Tell() | Await():
@@ -79,6 +84,8 @@ def stream(flow: Flow[Reply], tab: Tab, world: World[P, C]) -> Generator[C]:
             match effect:
                 case CallModel(voice=Voice.HELD):
                     result = account.call(effect)
+                case CallMany():
+                    result = account.call_many(effect)
                 case CallModel() | Resume():
                     yield from account.speak(effect)
                     result = account.timed
@@ -104,6 +111,8 @@ async def astream(flow: Flow[Reply], tab: Tab, world: World[P, C]) -> AsyncGener
             match effect:
                 case CallModel(voice=Voice.HELD):
                     result = await account.acall(effect)
+                case CallMany():
+                    result = await account.acall_many(effect)
                 case CallModel() | Resume():
                     async with aclosing(account.aspeak(effect)) as chunks:
                         async for chunk in chunks:

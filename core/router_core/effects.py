@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from router_core.budget import Budget, PlannedCall
+from router_core.budget import Budget, Plan
 from router_core.records import Shortfall
 
 if TYPE_CHECKING:
     from router_core.errors import BudgetExceeded
     from router_core.events import Event
-    from router_core.types import Failed, Model, Reply
+    from router_core.types import Failed, Model, Question, Reply
 
 R = TypeVar("R")
-P_contra = TypeVar("P_contra", contravariant=True)
+P = TypeVar("P")
 C = TypeVar("C")
 
 
@@ -63,13 +63,24 @@ class Timed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CallModel(_Effect[Timed]):
-    """Call one model with the request's payload. ``note`` is what the model is told of the answer it replaces;
-    ``max_tokens`` limits its answer, if the request does not limit it further itself."""
+    """Call one model with the request's payload, or with a ``question`` instead. ``note`` is what the model is told of
+    the answer it replaces; ``max_tokens`` limits its answer, if the request does not limit it further itself.
+    ``number`` counts the calls of the request from 1."""
 
     model: Model
     voice: Voice
     note: str | None = None
     max_tokens: int | None = None
+    number: int = 1
+    question: Question | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallMany(_Effect[tuple[Timed, ...]]):
+    """Call several models at once, each in one piece. What has not answered within ``timeout_s`` seconds has failed."""
+
+    calls: tuple[CallModel, ...]
+    timeout_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +99,10 @@ class Limits(_Effect[tuple[Budget, ...]]):
 
 @dataclass(frozen=True, slots=True)
 class Reserve(_Effect[tuple[Shortfall, ...]]):
-    """Hold the worst case of these calls of all these budgets, or of none. The result tells the purses that cannot bear
+    """Hold the worst case of this plan of all these budgets, or of none. The result tells the purses that cannot bear
     it; it is empty if all is held. ``allowed`` says that budgets which ask may go beyond their limit."""
 
-    plan: tuple[PlannedCall, ...]
+    plan: Plan
     budgets: tuple[Budget, ...]
     allowed: bool = False
 
@@ -118,31 +129,48 @@ class Await(_Effect[Any]):
     what: str
 
 
-Effect: TypeAlias = CallModel | Resume | Limits | Reserve | AskForMore | Tell | Await
+@dataclass(frozen=True, slots=True)
+class Consult:
+    """What a policy or a verifier yields to ask a model of the registry something. No effect: the cascade makes one of
+    it and books the call. What takes longer than ``timeout_s`` seconds has failed."""
+
+    model: str
+    question: Question
+    timeout_s: float | None = None
+
+
+Consultation: TypeAlias = "Generator[Consult, Reply | Failed, R]"
+"""A policy or a verifier at work that asks models."""
+
+Effect: TypeAlias = CallModel | CallMany | Resume | Limits | Reserve | AskForMore | Tell | Await
 Flow: TypeAlias = Generator[Effect, Any, R]
 
 
-class Host(Protocol[P_contra, C]):
+class Host(Protocol[P, C]):
     """A framework or SDK that calls models. ``P`` is its payload (the native messages), ``C`` its stream chunk.
 
     The call methods raise what they like; ``failed`` sorts it. ``join`` must take any beginning of a stream and never
     raise: a cut stream is booked with it. ``replay`` yields chunks whose joined text equals the reply's.
     """
 
-    def call(self, effect: CallModel, payload: P_contra) -> Reply:
+    def call(self, effect: CallModel, payload: P) -> Reply:
         """One answer, not streamed."""
         ...
 
-    async def acall(self, effect: CallModel, payload: P_contra) -> Reply:
+    async def acall(self, effect: CallModel, payload: P) -> Reply:
         """One answer, not streamed."""
         ...
 
-    def open_stream(self, effect: CallModel, payload: P_contra) -> Iterator[C]:
+    def open_stream(self, effect: CallModel, payload: P) -> Iterator[C]:
         """The chunks of one answer. If the iterator has ``close``, closing it frees the connection."""
         ...
 
-    def aopen_stream(self, effect: CallModel, payload: P_contra) -> AsyncIterator[C]:
+    def aopen_stream(self, effect: CallModel, payload: P) -> AsyncIterator[C]:
         """The chunks of one answer. If the iterator has ``aclose``, closing it frees the connection."""
+        ...
+
+    def pose(self, question: Question) -> P:
+        """The payload that asks a question instead of the request."""
         ...
 
     def join(self, chunks: Sequence[C]) -> Reply:

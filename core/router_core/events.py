@@ -1,13 +1,16 @@
-"""What observers are told, as it happens: frozen values, JSON-able by ``dataclasses.asdict`` but for the records."""
+"""What observers are told, as it happens: frozen values.
+
+``Feedback`` (of ``records``) is told whenever an application gives it, long after the request.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
-from router_core.records import Attempt, Decision, Receipt
-from router_core.types import FailureKind, Unit, Verdict, in_words
+from router_core.records import Attempt, Decision, Feedback, Receipt
+from router_core.types import FailureKind, Reply, RequestView, Unit, Verdict, in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,14 @@ class Called:
     request_id: str
     number: int
     model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consulted:
+    """A model was asked for its judgement, or for an answer to compare with; ``attempt.role`` tells which."""
+
+    request_id: str
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +71,15 @@ class Settled:
     """The request is over and its receipt final; told exactly once, also after an error or a cancellation.
 
     ``baseline_nano`` is what the strongest model would have cost for the tokens of the accepted answer (nano-dollars);
-    None if there is none or its price is unknown.
+    None if there is none or its price is unknown. ``request`` and ``reply`` are what was asked and what was served, for
+    whoever learns from it; they hold texts.
     """
 
     request_id: str
     receipt: Receipt
     baseline_nano: int | None = None
+    request: RequestView | None = field(default=None, repr=False)
+    reply: Reply | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +109,7 @@ class BudgetReached:
         )
 
 
-Event: TypeAlias = Decided | Called | Accepted | Escalated | FellBack | BudgetReached | Settled
+Event: TypeAlias = Decided | Called | Consulted | Accepted | Escalated | FellBack | BudgetReached | Settled | Feedback
 
 
 class Observer(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from router_core.budget import Budget, OnExceeded, PlannedCall, charges_of, plan_call
+from router_core.budget import Budget, OnExceeded, Plan, PlannedCall, charges_of, plan_call
 from router_core.effects import AskForMore, Flow, Limits, Reserve
 from router_core.errors import BudgetExceeded
 from router_core.records import Decision, Reason, Shortfall
@@ -27,11 +27,13 @@ _STRICTEST: Sequence[OnExceeded] = ("stop", "ask", "degrade")
 
 @dataclass(frozen=True, slots=True)
 class Purse:
-    """What holding needs to know of a router: its models, and how many calls a request may make; and the budgets."""
+    """What holding needs to know of a router: its models, how many answers a request may ask for, and what may be asked
+    beside them; and the budgets."""
 
     models: Mapping[str, Model]
     retries: int
     max_attempts: int | None
+    asides: tuple[PlannedCall, ...] = ()
     budgets: tuple[Budget, ...] = ()
 
 
@@ -72,14 +74,14 @@ def _exceeded(purse: Purse, tab: Tab, shortfalls: Sequence[Shortfall]) -> Budget
     return BudgetExceeded(shortfalls, [budgets[s.charge.budget].resets_at(tab.held_at) for s in shortfalls])
 
 
-def _reserve(purse: Purse, tab: Tab, plan: tuple[PlannedCall, ...], *, least: int) -> Flow[tuple[Shortfall, ...]]:
+def _reserve(purse: Purse, tab: Tab, plan: Plan, *, least: int) -> Flow[tuple[Shortfall, ...]]:
     """Hold the plan, if need be with answers limited to what is left, but to no fewer than ``least`` tokens."""
     shortfalls = yield from Reserve(plan, purse.budgets)
     for _ in range(_TRIES):
         most = _most(purse, tab, plan, shortfalls, least) if shortfalls else None
         if most is None:
             break
-        limited = tuple(plan_call(call.model, tab.request, tab.outlook.prices, most) for call in plan)
+        limited = _limited(plan, tab, most)
         shortfalls = yield from Reserve(limited, purse.budgets)
         if not shortfalls:
             plan = limited
@@ -88,18 +90,15 @@ def _reserve(purse: Purse, tab: Tab, plan: tuple[PlannedCall, ...], *, least: in
     return shortfalls
 
 
-def _most(
-    purse: Purse, tab: Tab, plan: tuple[PlannedCall, ...], shortfalls: Sequence[Shortfall], least: int
-) -> int | None:
+def _most(purse: Purse, tab: Tab, plan: Plan, shortfalls: Sequence[Shortfall], least: int) -> int | None:
     """The longest answer, in tokens, with which the plan fits what is left; None if that is shorter than ``least``."""
     left = {shortfall.charge.scope: shortfall.left for shortfall in shortfalls}
 
     def fits(most: int) -> bool:
-        limited = [plan_call(call.model, tab.request, tab.outlook.prices, most) for call in plan]
-        charges = charges_of(purse.budgets, tab.request, limited, tab.held_at, tab.request_id)
+        charges = charges_of(purse.budgets, tab.request, _limited(plan, tab, most), tab.held_at, tab.request_id)
         return all(charge.amount <= left.get(charge.scope, charge.amount) for charge in charges)
 
-    low, high = least, max(call.output for call in plan)
+    low, high = least, max(call.output for call in plan.calls)
     if low > high or not fits(low):
         return None
     while low < high:
@@ -108,21 +107,17 @@ def _most(
     return low
 
 
-def _plan(purse: Purse, tab: Tab, names: Sequence[str]) -> tuple[PlannedCall, ...]:
+def _plan(purse: Purse, tab: Tab, names: Sequence[str]) -> Plan:
     """Every call that may come of asking these models: a bound, whichever way the request takes."""
-    calls = [plan_call(purse.models[name], tab.request, tab.outlook.prices) for name in names]
-    most = tab.request.constraints.max_attempts or purse.max_attempts or len(calls) + purse.retries
-    dearest = sorted(calls, key=lambda call: (call.nano or 0, call.tokens), reverse=True)
+    calls = tuple(plan_call(purse.models[name], tab.request, tab.outlook.prices) for name in names)
     # A failed call is repeated with the last model that is left, whichever that is.
-    bound = sorted([*calls, *dearest[:1] * purse.retries], key=lambda c: (c.nano or 0, c.tokens), reverse=True)[:most]
-    # The first call stands first: its input is what a request has spent at least.
-    return (calls[0], *_without(bound, calls[0])) if calls[0] in bound else tuple(bound)
+    return Plan(calls, purse.retries, tab.request.constraints.max_attempts or purse.max_attempts, purse.asides)
 
 
-def _without(calls: list[PlannedCall], one: PlannedCall) -> list[PlannedCall]:
-    rest = list(calls)
-    rest.remove(one)
-    return rest
+def _limited(plan: Plan, tab: Tab, most: int) -> Plan:
+    """The plan with answers of at most so many tokens."""
+    calls = (plan_call(call.model, tab.request, tab.outlook.prices, most) for call in plan.calls)
+    return plan._replace(calls=tuple(calls))
 
 
 def _cheaper(purse: Purse, tab: Tab, decision: Decision) -> list[tuple[str, ...]]:
@@ -134,8 +129,8 @@ def _cheaper(purse: Purse, tab: Tab, decision: Decision) -> list[tuple[str, ...]
     return [*shorter, (cheapest,)]
 
 
-def _caps(plan: Sequence[PlannedCall]) -> dict[str, int]:
-    return {call.model.name: call.max_tokens for call in plan if call.max_tokens is not None}
+def _caps(plan: Plan) -> dict[str, int]:
+    return {call.model.name: call.max_tokens for call in plan.calls if call.max_tokens is not None}
 
 
 def _mode(purse: Purse, shortfalls: Sequence[Shortfall]) -> OnExceeded:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, cast
 
-from router_core.budget import Budget, PlannedCall, charges_of, overlaid, spent_of
+from router_core.budget import Budget, Plan, charges_of, overlaid, spent_of
 from router_core.errors import BudgetExceeded, ConfigError, StoreError
 from router_core.events import BudgetReached
 from router_core.tab import Tab
@@ -116,6 +116,7 @@ class Ledger:
         self._opened: Store | None = None
         self._unusable: tuple[StoreError, float] | None = None
         self._leases: Leases | None = None
+        self._closing: list[Callable[[], object]] = []
         # The budgets that hold, and until when they need not be read again.
         self._limits: tuple[tuple[Budget, ...], float] = (self.given, -math.inf)
 
@@ -173,7 +174,7 @@ class Ledger:
         return self.budgets
 
     def reserve(
-        self, tab: Tab, plan: Sequence[PlannedCall], budgets: tuple[Budget, ...], *, allowed: bool = False
+        self, tab: Tab, plan: Plan, budgets: tuple[Budget, ...], *, allowed: bool = False
     ) -> Steps[tuple[Shortfall, ...]]:
         """Hold the worst case of a plan; the purses that cannot bear it, or nothing if all is held.
 
@@ -241,8 +242,19 @@ class Ledger:
         except StopIteration as done:
             return cast("R", done.value)
 
+    def words(self, text: str) -> str:
+        """What is kept of words that may quote a prompt or an answer: nothing, unless the texts are kept too."""
+        return (self._kept(text) or "") if self._text == "full" else ""
+
+    def when_closing(self, flush: Callable[[], object]) -> None:
+        """Have this called before the store is closed: it writes what is still to be written there."""
+        if flush not in self._closing:
+            self._closing.append(flush)
+
     def close(self) -> None:
         """Close the store. A later request opens it again."""
+        for flush in self._closing:
+            flush()
         with self._lock:
             if self._leases is not None:
                 self._leases.stop()

@@ -20,6 +20,9 @@ class Reason(StrEnum):
     STATIC = "static"
     CHEAPEST = "cheapest"
     RANDOM = "random"
+    CLASSIFIED = "classified"
+    LEARNED = "learned"
+    NEAREST = "nearest"
     CUSTOM = "custom"
     EASY = "difficulty_easy"
     MEDIUM = "difficulty_medium"
@@ -27,6 +30,12 @@ class Reason(StrEnum):
     SIMPLE = "complexity_simple"
     MODERATE = "complexity_medium"
     COMPLEX = "complexity_complex"
+    CERTIFIED = "certified_threshold"
+    GUARDED = "guarded"
+    SHARE = "share"
+    BASELINE = "baseline"
+    REMEMBERED = "remembered"
+    JUDGE = "chosen_by_judge"
     CONVERSATION = "kept_by_conversation"
     QUALITY = "raised_for_min_quality"
     BUDGET = "lowered_for_budget"
@@ -35,6 +44,7 @@ class Reason(StrEnum):
 class RefusalCode(StrEnum):
     """Why a model cannot serve a request."""
 
+    JUDGES_ONLY = "judges_only"
     NOT_FORCED = "not_forced"
     NOT_ALLOWED = "not_allowed"
     DENIED = "denied"
@@ -117,19 +127,34 @@ class Decision(NamedTuple):
         )
 
 
+class AttemptRole(StrEnum):
+    """What one call of one model was made for.
+
+    ``ANSWER`` is to be served, ``CONSENSUS`` to be compared with another answer, ``JUDGE`` to grade one, ``POLICY`` to
+    choose the model.
+    """
+
+    ANSWER = "answer"
+    CONSENSUS = "consensus"
+    JUDGE = "judge"
+    POLICY = "policy"
+
+
 class AttemptOutcome(StrEnum):
-    """How one call of one model ended."""
+    """How one call of one model ended. What was ``CONSULTED`` was heard, and never meant to be served."""
 
     ACCEPTED = "accepted"
     REJECTED = "rejected"
     SERVED = "served_unverified"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    CONSULTED = "consulted"
 
 
 class Attempt(NamedTuple):
-    """The account of one call of one model. ``usage`` and ``cost_nano`` are None where nothing is known of them;
-    ``first_token_s`` is known for streams. ``SERVED`` is an answer that a verifier disliked but that nothing stronger
+    """The account of one call of one model. ``number`` counts the calls of a request from 1, ``role`` is what this one
+    was made for. ``usage`` and ``cost_nano`` are None where nothing is known of them; ``first_token_s`` is known for
+    streams. ``SERVED`` is an answer that a verifier disliked but that nothing stronger
     could replace; its ``verdict`` says why.
 
     ``price_version`` says where ``cost_nano`` comes from: the version of a published price list, or one of
@@ -153,6 +178,7 @@ class Attempt(NamedTuple):
     service_tier: str | None = None
     model_id: str | None = None
     finish_reason: str | None = None
+    role: AttemptRole = AttemptRole.ANSWER
 
 
 class ReceiptOutcome(StrEnum):
@@ -166,7 +192,7 @@ class ReceiptOutcome(StrEnum):
 
 
 class Receipt(NamedTuple):
-    """The exact account of one request: every attempt, whatever became of it."""
+    """The exact account of one request: every attempt, whatever became of it, in the order of the calls."""
 
     request_id: str
     outcome: ReceiptOutcome
@@ -178,9 +204,14 @@ class Receipt(NamedTuple):
     tags: frozenset[str] = frozenset()
 
     @property
+    def last(self) -> Attempt | None:
+        """The last attempt at an answer: the one that was served, if any was."""
+        return next((each for each in reversed(self.attempts) if each.role is AttemptRole.ANSWER), None)
+
+    @property
     def model(self) -> str | None:
         """The model whose answer was served."""
-        last = self.attempts[-1] if self.attempts else None
+        last = self.last
         return last.model if last and self.outcome is ReceiptOutcome.ANSWERED else None
 
     @property
@@ -212,8 +243,9 @@ class Receipt(NamedTuple):
 
     @property
     def fallbacks(self) -> int:
-        """How many calls failed."""
-        return sum(attempt.outcome is AttemptOutcome.FAILED for attempt in self.attempts)
+        """How many calls for an answer failed."""
+        failed = (attempt for attempt in self.attempts if attempt.outcome is AttemptOutcome.FAILED)
+        return sum(attempt.role is AttemptRole.ANSWER for attempt in failed)
 
     def summary(self) -> dict[str, Json]:
         """A JSON-safe account, without any text of the request or of the answers. Costs are US dollars as strings."""
@@ -244,6 +276,7 @@ def _attempt_summary(attempt: Attempt) -> dict[str, Json]:
     return {
         "model": attempt.model,
         "provider": attempt.provider,
+        "role": attempt.role.value,
         "outcome": attempt.outcome.value,
         "code": attempt.verdict.code if attempt.verdict else attempt.failure.value if attempt.failure else None,
         "input_tokens": usage.input_tokens if usage else None,
@@ -291,6 +324,16 @@ class Shortfall(NamedTuple):
         return max(self.charge.limit - self.spent - self.held, 0)
 
 
+class Feedback(NamedTuple):
+    """What was said of the answer to a request: 0 (useless) to 1 (as good as can be), at a time in seconds since 1970
+    (UTC)."""
+
+    request_id: str
+    score: float
+    comment: str | None
+    at: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What the application gets: the accepted reply and the receipt of the whole request.
@@ -315,12 +358,18 @@ class Answer:
     @property
     def model(self) -> str:
         """The registry name of the model that answered."""
-        return self.receipt.attempts[-1].model
+        return self._served.model
 
     @property
     def verified(self) -> bool:
         """Whether no verifier found fault with the answer."""
-        return self.receipt.attempts[-1].outcome is AttemptOutcome.ACCEPTED
+        return self._served.outcome is AttemptOutcome.ACCEPTED
+
+    @property
+    def _served(self) -> Attempt:
+        if (last := self.receipt.last) is None:
+            raise ValueError("the receipt tells of no answer")
+        return last
 
     @property
     def cost_usd(self) -> Decimal | None:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from router_core.errors import ConfigError
-from router_core.types import Model, Price
+from router_core.types import JUDGE_TAG, Model, Price
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "0.0.0.0"})  # noqa: S104 - read, not bound
 
@@ -107,6 +107,8 @@ class Registry:
         object.__setattr__(self, "by_name", {model.name: model for model in self.models})
         if not self.models:
             raise ConfigError("models: the list is empty; give at least one model, weakest first")
+        if all(JUDGE_TAG in model.tags for model in self.models):
+            raise ConfigError(f"models: all have the tag {JUDGE_TAG!r}; leave one without it, to answer")
         names = [model.name for model in self.models]
         for name in names:
             if names.count(name) > 1:
@@ -132,8 +134,8 @@ class Registry:
 
     @property
     def strongest(self) -> Model:
-        """The last model: the baseline that savings are measured against."""
-        return self.models[-1]
+        """The last model that answers: the baseline that savings are measured against."""
+        return next(model for model in reversed(self.models) if JUDGE_TAG not in model.tags)
 
     def find(self, name: str) -> Model:
         """The model with this name or alias.

@@ -16,12 +16,13 @@ from router_core.constraints import Outlook
 from router_core.effects import Flow, Host
 from router_core.errors import RouterError
 from router_core.events import Observer
+from router_core.feedback import Known, give_feedback
 from router_core.hosts.chat import ChatPayload, Chunk, prepare
 from router_core.latency import Observations
 from router_core.ledger import Ledger
 from router_core.options import CallOptions, Settings
 from router_core.policies import DifficultyPolicy
-from router_core.policies.base import Policy
+from router_core.policies.base import Policy, Remembers
 from router_core.prices import PriceBook
 from router_core.records import Answer, Decision, Receipt
 from router_core.registry import Registry
@@ -74,10 +75,11 @@ class Router:
         registry = models if isinstance(models, Registry) else Registry.of(models)
         self.settings = settings
         self.constraints = resolved(constraints, registry)
-        self._observers = tuple(observers)
         self._ledger = ledger
         self._receipts: deque[Receipt] = deque(maxlen=KEPT)
+        self._known = Known()
         self._rules = make_rules(registry, policy=policy, verifiers=verifiers, settings=settings, ledger=ledger)
+        self._observers = (*observers, *self._rules.learners)
         self._host = host or _openai_host(registry)
 
     @classmethod
@@ -162,7 +164,20 @@ class Router:
         """
         view, payload = prepare(messages, options, defaults=self.constraints, registry=self.registry)
         tab = Tab(view, self._rules.outlook)
-        return drive.run(decide(self._rules, tab), tab, self._world(payload)._replace(ledger=None, kept=None))
+        return drive.run(
+            decide(self._rules, tab, consult=False), tab, self._world(payload)._replace(ledger=None, kept=None)
+        )
+
+    def feedback(self, request_id: str, score: float, comment: str | None = None) -> None:
+        """Say how good an answer was: 0 (useless) to 1 (as good as can be), or True and False.
+
+        It is kept in the ledger, for training and reports, and told to the policy and the verifiers that learn. What is
+        said last of an answer holds.
+
+        Raises:
+            InvalidRequest: the score is out of range, or the request is unknown. StoreError: it cannot be kept.
+        """
+        give_feedback(request_id, score, comment, known=self._known, ledger=self._ledger, observers=self._observers)
 
     def close(self) -> None:
         """Free the connections of sync calls. The router can still be used: it opens new ones."""
@@ -181,6 +196,7 @@ class Router:
     ) -> tuple[Flow[Reply], Tab, drive.World[ChatPayload, Chunk]]:
         view, payload = prepare(messages, options, defaults=self.constraints, registry=self.registry)
         tab = Tab(view, self._rules.outlook)
+        self._known.add(tab.request_id)
         mode = mode or options.get("stream_mode") or self.settings.stream_mode
         flow = cascade(self._rules, tab, mode=mode, observed=bool(self._observers))
         return flow, tab, self._world(payload)
@@ -273,13 +289,16 @@ def make_rules(
     ledger: Ledger | None = None,
 ) -> Rules:
     """What all requests of a router share, whatever its face; None stands for the defaults that ``Router`` names."""
-    return Rules(
+    rules = Rules(
         registry=registry,
         policy=policy or DifficultyPolicy(),
         verifiers=default_verifiers() if verifiers is None else tuple(as_verifier(v) for v in verifiers),
         outlook=Outlook(PriceBook(lambda: datetime.now(UTC)), Observations(), settings, registry.strongest),
         ledger=ledger is not None,
     )
+    if ledger is not None and isinstance(rules.policy, Remembers):
+        rules.policy.keep_in(ledger)
+    return rules
 
 
 def _openai_host(registry: Registry) -> ChatHost:

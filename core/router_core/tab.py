@@ -12,7 +12,7 @@ from router_core.budget import Budget
 from router_core.constraints import Outlook
 from router_core.effects import Timed
 from router_core.errors import AnswersRejected, BudgetExceeded, NoFeasibleModel
-from router_core.records import Attempt, AttemptOutcome, Charge, Decision, Receipt, ReceiptOutcome
+from router_core.records import Attempt, AttemptOutcome, AttemptRole, Charge, Decision, Receipt, ReceiptOutcome
 from router_core.tokens import expected_input_tokens, expected_tokens
 from router_core.types import (
     CACHE_PRICE,
@@ -21,6 +21,7 @@ from router_core.types import (
     Cost,
     Failed,
     Model,
+    Question,
     Reply,
     RequestView,
     Usage,
@@ -38,11 +39,24 @@ if hasattr(os, "register_at_fork"):
 
 
 @dataclass(slots=True)
+class Flight:
+    """A call of a model under way: ``number`` counts the calls of its request from 1, ``question`` is what is asked
+    instead of the request. Its driver writes down when it ``began``, by its clock; ``arrived`` is what came of it."""
+
+    number: int
+    model: Model
+    role: AttemptRole
+    question: Question | None
+    began: float | None = None
+    arrived: Timed | None = None
+
+
+@dataclass(slots=True)
 class Tab:
     """What is known of a running request. Belongs to one call: the engine writes it, its driver closes it.
 
-    ``in_flight`` is the model being called and ``arrived`` what came of it and is not booked yet: should the request be
-    cut off now, that call is booked as cancelled. ``charges`` is what ``budgets`` hold for the request since
+    ``flights`` are the calls that are not booked yet: should the request be cut off now, they are booked as cancelled.
+    ``observed`` says that events are told. ``charges`` is what ``budgets`` hold for the request since
     ``held_at`` (unix seconds), ``caps`` the tokens that the answer of each model is limited to by them. ``signals`` are
     exceptions of a framework's control flow: a request that one of them ends was given up, and has not failed.
     """
@@ -52,8 +66,8 @@ class Tab:
     request_id: str = field(default_factory=lambda: f"{_ids.getrandbits(128):032x}")
     decision: Decision | None = None
     attempts: list[Attempt] = field(default_factory=list)
-    in_flight: Model | None = None
-    arrived: Timed | None = None
+    flights: dict[int, Flight] = field(default_factory=dict)
+    observed: bool = False
     reply: Reply | None = None
     receipt: Receipt | None = None
     budgets: tuple[Budget, ...] = ()
@@ -62,16 +76,22 @@ class Tab:
     caps: Mapping[str, int] = field(default_factory=dict)
     signals: tuple[type[Exception], ...] = ()
 
-    def book(self, model: Model, timed: Timed, outcome: AttemptOutcome, verdict: Verdict | None = None) -> Attempt:
-        """Enter the attempt that was in flight."""
-        result = timed.result
+    def depart(self, model: Model, role: AttemptRole = AttemptRole.ANSWER, question: Question | None = None) -> Flight:
+        """Note that a model is about to be called."""
+        number = len(self.attempts) + len(self.flights) + 1
+        flight = self.flights[number] = Flight(number, model, role, question)
+        return flight
+
+    def book(self, flight: Flight, timed: Timed, outcome: AttemptOutcome, verdict: Verdict | None = None) -> Attempt:
+        """Enter the attempt that a call was."""
+        model, result = flight.model, timed.result
         failed = result if isinstance(result, Failed) else None
-        usage = self._usage(timed)
+        usage = self._usage(timed, flight.question)
         used = usage.input_tokens or usage.output_tokens
         heard = timed.partial if isinstance(result, Failed) else result
         cost = self._cost(model, usage, heard)
         attempt = Attempt(
-            number=len(self.attempts) + 1,
+            number=flight.number,
             model=model.name,
             provider=model.provider,
             outcome=outcome,
@@ -87,11 +107,13 @@ class Tab:
             service_tier=heard.service_tier if heard else None,
             model_id=heard.model_id if heard else None,
             finish_reason=heard.finish_reason if heard else None,
+            role=flight.role,
         )
         self.attempts.append(attempt)
-        self.in_flight = self.arrived = None
-        # What used nothing came out of a cache: it says nothing of the model.
-        if failed is None and used and outcome is not AttemptOutcome.CANCELLED:
+        del self.flights[flight.number]
+        # What used nothing came out of a cache: it says nothing of the model. A judge's word says nothing of an answer.
+        told = used and failed is None and outcome is not AttemptOutcome.CANCELLED
+        if told and flight.question is None:
             self.outlook.observations.add(model.name, timed.seconds, None if usage.estimated else usage.output_tokens)
         return attempt
 
@@ -107,27 +129,34 @@ class Tab:
             return None
         return self.outlook.prices.cost(model, usage, heard.service_tier if heard else None)
 
-    def _usage(self, timed: Timed) -> Usage:
+    def _usage(self, timed: Timed, question: Question | None) -> Usage:
         result = timed.result
         if isinstance(result, Reply):
             if result.cached or result.scripted:
                 return result.usage or Usage()
-            return result.usage or self._estimated(result)
+            return result.usage or self._estimated(result, question)
         if timed.partial is not None:
-            return timed.partial.usage or self._estimated(timed.partial)
-        return self._estimated(None) if result.may_be_billed else Usage()
+            return timed.partial.usage or self._estimated(timed.partial, question)
+        return self._estimated(None, question) if result.may_be_billed else Usage()
 
-    def _estimated(self, reply: Reply | None) -> Usage:
+    def _estimated(self, reply: Reply | None, question: Question | None) -> Usage:
         said = "" if reply is None else reply.text + "".join(call.name + call.arguments for call in reply.tool_calls)
-        return Usage(
-            input_tokens=expected_input_tokens(self.request), output_tokens=expected_tokens(said), estimated=True
-        )
+        if question is None:
+            sent = expected_input_tokens(self.request)
+        else:
+            sent = sum(expected_tokens(turn.text) for turn in question.turns)
+        return Usage(input_tokens=sent, output_tokens=expected_tokens(said), estimated=True)
 
-    def cut_off(self, seconds: float, partial: Reply | None) -> None:
-        """Book the call in flight, if there is one, as cancelled: its input at least was spent."""
-        if self.in_flight is not None:
-            timed = self.arrived or Timed(partial or Reply(text=""), seconds)
-            self.book(self.in_flight, timed, AttemptOutcome.CANCELLED)
+    def cut_off(self, now: float, partial: Reply | None) -> None:
+        """Book the calls that are under way as cancelled: their input at least was spent. ``partial`` is what was heard
+        of the one that streams."""
+        for flight in list(self.flights.values()):
+            # What was not sent yet has spent nothing.
+            if flight.began is None:
+                del self.flights[flight.number]
+            else:
+                timed = flight.arrived or Timed(partial or Reply(text=""), now - flight.began)
+                self.book(flight, timed, AttemptOutcome.CANCELLED)
 
     def close(self, seconds: float, error: BaseException | None) -> Receipt:
         """The receipt. ``error`` is what ended the request, if not an answer."""
@@ -146,7 +175,7 @@ class Tab:
             request_id=self.request_id,
             outcome=outcome,
             decision=self.decision,
-            attempts=tuple(self.attempts),
+            attempts=tuple(sorted(self.attempts, key=lambda attempt: attempt.number)),
             latency_s=seconds,
             session=self.request.session,
             call_site=self.request.call_site,
@@ -156,9 +185,10 @@ class Tab:
 
     def baseline_nano(self, strongest: Model) -> int | None:
         """What the strongest model would have cost for the tokens of the accepted answer; None if that is unknown."""
-        if self.reply is None or not self.attempts or self.attempts[-1].usage is None:
+        last = next((each for each in reversed(self.attempts) if each.role is AttemptRole.ANSWER), None)
+        if self.reply is None or last is None or last.usage is None:
             return None
-        cost = self.outlook.prices.cost(strongest, self.attempts[-1].usage)
+        cost = self.outlook.prices.cost(strongest, last.usage)
         return None if cost is None else cost.nano
 
     def summary(self, strongest: Model) -> dict[str, Any]:
@@ -171,7 +201,8 @@ class Tab:
         if receipt is None or decision is None:
             return {}
         predicted = next((c.cost_nano for c in decision.candidates if c.model.name == decision.start), None)
-        accepted = bool(receipt.attempts) and receipt.attempts[-1].outcome is AttemptOutcome.ACCEPTED
+        last = receipt.last
+        accepted = last is not None and last.outcome is AttemptOutcome.ACCEPTED
         return {
             "request_id": receipt.request_id,
             "model": receipt.model or "",

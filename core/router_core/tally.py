@@ -8,7 +8,7 @@ from decimal import Decimal
 from threading import Lock
 
 from router_core.notes import BudgetNote, told_of
-from router_core.records import Attempt, AttemptOutcome, Receipt, ReceiptOutcome
+from router_core.records import Attempt, AttemptOutcome, AttemptRole, Receipt, ReceiptOutcome
 from router_core.types import CACHE_PRICE, Json, Usage, add_nano, to_usd
 
 KEEP = 10_000
@@ -234,7 +234,7 @@ def _of_attempt(attempt: Attempt) -> Tally:
         usage=attempt.usage or Usage(),
         cost_nano=attempt.cost_nano,
         escalations={attempt.verdict.code: 1} if rejected and attempt.verdict else {},
-        fallbacks={attempt.failure.value: 1} if attempt.failure else {},
+        fallbacks={attempt.failure.value: 1} if attempt.failure and attempt.role is AttemptRole.ANSWER else {},
         latency_s=attempt.latency_s,
     )
 

@@ -52,6 +52,9 @@ class Capability(StrEnum):
     PDF = "pdf"
 
 
+JUDGE_TAG = "judge"
+"""A model with this tag is asked by policies and verifiers, and never answers itself."""
+
 DEFAULT_CAPABILITIES = frozenset({Capability.TOOLS, Capability.TOOL_CHOICE, Capability.STRUCTURED_OUTPUT})
 """Taken for a model that declares none: what OpenAI-compatible servers offer; images, audio and PDF are declared."""
 
@@ -184,6 +187,14 @@ class Turn:
 
     role: Role
     text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a policy or a verifier asks a model: messages of its own. The answer has at most ``max_tokens`` tokens."""
+
+    turns: tuple[Turn, ...]
+    max_tokens: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

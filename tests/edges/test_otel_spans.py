@@ -72,9 +72,8 @@ async def test_an_attempt_tells_what_it_was(driver: Driver, told: Telemetry) -> 
     (span,) = told.attempts
     (attempt,) = receipt.attempts
     first = attempt.first_token_s
-    streamed = (
-        {"gen_ai.request.stream": True, "gen_ai.response.time_to_first_chunk": first} if first is not None else {}
-    )
+    times = {"gen_ai.request.stream": True, "gen_ai.response.time_to_first_chunk": first}
+    streamed = times if first is not None else {}
     assert span.name == "chat weak"
     assert dict(span.attributes) == {
         "openinference.span.kind": "LLM",
@@ -107,6 +106,7 @@ async def test_an_attempt_tells_what_it_was(driver: Driver, told: Telemetry) -> 
         "llm.token_count.completion_details.audio": 4,
         "llm.cost.total": 0.00018,
         "router.attempt.number": 1,
+        "router.attempt.role": "answer",
         "router.attempt.model": "weak",
         "router.attempt.outcome": "accepted",
         "router.attempt.price_version": "registry",

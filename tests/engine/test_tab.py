@@ -34,7 +34,9 @@ def tab_of(*booked: tuple[Model, Reply | Failed, AttemptOutcome], closed: bool =
     told = {"policy": "static", "reason": Reason.STATIC, "ladder": ("weak", "strong"), "fallbacks": (), **decided}
     tab.decision = Decision(candidates=(Candidate(WEAK, 20_000), Candidate(STRONG, None)), refusals=(), **told)
     for model, result, outcome in booked:
-        tab.book(model, Timed(result, 0.25), outcome, REJECTED if outcome is AttemptOutcome.REJECTED else None)
+        tab.book(
+            tab.depart(model), Timed(result, 0.25), outcome, REJECTED if outcome is AttemptOutcome.REJECTED else None
+        )
         if outcome in {AttemptOutcome.ACCEPTED, AttemptOutcome.SERVED}:
             tab.reply = result
     if closed:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router_core.budget import UNBOUNDED_OUTPUT, Budget, TopUp, charges_of, overlaid, plan_call, spent_of
+from router_core.budget import UNBOUNDED_OUTPUT, Budget, Plan, TopUp, charges_of, overlaid, plan_call, spent_of
 from router_core.errors import ConfigError
 from router_core.prices import PriceBook
 from router_core.records import Attempt, AttemptOutcome
@@ -171,7 +171,7 @@ def test_a_budget_of_one_model_holds_its_calls_only() -> None:
         Budget(name=name, limit_usd=1, scope=scope)
         for name, scope in (("both", "all"), ("one", "model:strong"), ("none", "model:other"))
     )
-    charges = charges_of([both, one, none], view(), plan, NOW, "r")
+    charges = charges_of([both, one, none], view(), Plan(tuple(plan)), NOW, "r")
 
     assert {charge.budget: charge.amount for charge in charges} == {
         "both": (plan[0].nano or 0) + (plan[1].nano or 0),
@@ -179,18 +179,36 @@ def test_a_budget_of_one_model_holds_its_calls_only() -> None:
     }
 
 
+def test_the_worst_of_a_few_calls_is_that_of_each_unit() -> None:
+    """The dearest call is not the one with the most tokens."""
+    free = replace(model("free"), price=Price.free())
+    calls = tuple(plan_call(each, view(), BOOK) for each in (free, model("dear", max_output_tokens=50)))
+    money, tokens = Budget(name="money", limit_usd=1), Budget(name="tokens", limit_tokens=10_000)
+
+    def held(**plan: Any) -> list[int]:
+        return [charge.amount for charge in charges_of([money, tokens], view(), Plan(calls, **plan), NOW, "r")]
+
+    (cheap, long), (dear, short) = ((call.nano or 0, call.tokens) for call in calls)
+    assert cheap < dear
+    assert short < long
+    assert held(most=1) == [dear, long]
+    assert held(repeats=2) == [cheap + 3 * dear, 3 * long + short]
+    assert held(repeats=2, most=2) == [2 * dear, 2 * long]
+    assert held(most=1, asides=(calls[0], calls[1])) == [2 * dear + cheap, 2 * long + short]
+
+
 def test_a_model_without_a_price_cannot_be_paid_from_dollars_but_from_tokens() -> None:
     plan = [plan_call(model(price=None, provider="nobody"), view(max_tokens=10), BOOK)]
 
     with pytest.raises(ValueError, match="'m' has no known price"):
-        charges_of([Budget(name="b", limit_usd=1)], view(), plan, NOW, "r")
-    (charge,) = charges_of([Budget(name="b", limit_tokens=5_000)], view(), plan, NOW, "r")
+        charges_of([Budget(name="b", limit_usd=1)], view(), Plan(tuple(plan)), NOW, "r")
+    (charge,) = charges_of([Budget(name="b", limit_tokens=5_000)], view(), Plan(tuple(plan)), NOW, "r")
     assert charge.amount == 1_010
 
 
 def test_every_attempt_is_spent_and_an_unknown_cost_is_all_that_was_held() -> None:
     budget = Budget(name="b", limit_usd=1)
-    (charge,) = charges_of([budget], view(), [plan_call(model(), view(max_tokens=10), BOOK)], NOW, "r")
+    (charge,) = charges_of([budget], view(), Plan((plan_call(model(), view(max_tokens=10), BOOK),)), NOW, "r")
     names = {"b": budget}
 
     assert spent_of(names, [charge], [attempt(cost=7), attempt(cost=5)]) == {charge.scope: 12}
@@ -204,7 +222,7 @@ def test_every_attempt_is_spent_and_an_unknown_cost_is_all_that_was_held() -> No
 
 def test_the_floor_is_never_above_what_is_held() -> None:
     free = replace(model(), price=Price.free())
-    (charge,) = charges_of([Budget(name="b", limit_usd=1)], view(), [plan_call(free, view(), BOOK)], NOW, "r")
+    (charge,) = charges_of([Budget(name="b", limit_usd=1)], view(), Plan((plan_call(free, view(), BOOK),)), NOW, "r")
 
     assert (charge.amount, charge.floor) == (0, 0)
 
@@ -319,8 +337,8 @@ def test_less_is_no_top_up(units: int) -> None:
 def test_a_top_up_raises_what_a_request_is_held_against(chosen: dict[str, Any]) -> None:
     budget = Budget(name="b", **{**chosen, "scope": "all", "per": "day", "top_ups": ()})
     plan = [plan_call(model(), view(max_tokens=10), BOOK)]
-    (before,) = charges_of([budget], view(), plan, NOW, "r")
-    (after,) = charges_of([budget.topped_up("", before.window, 7)], view(), plan, NOW, "r")
+    (before,) = charges_of([budget], view(), Plan(tuple(plan)), NOW, "r")
+    (after,) = charges_of([budget.topped_up("", before.window, 7)], view(), Plan(tuple(plan)), NOW, "r")
 
     assert after == before._replace(limit=before.limit + 7)
 

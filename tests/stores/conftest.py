@@ -46,7 +46,8 @@ class Postgres:
     def empty(self, url: str) -> None:
         """Remove all rows of a schema that has its tables."""
         name = url.rpartition("%3D")[2]
-        tables = ("requests", "attempts", "decisions", "budgets", "counters", "reservations", "repricings")
+        receipts = ("requests", "attempts", "decisions", "repricings", "feedback")
+        tables = (*receipts, "budgets", "counters", "reservations", "memory", "memory_steps", "memory_writers")
         self._server.execute(f"TRUNCATE {', '.join(f'{name}.{table}' for table in tables)}")
 
     def drop(self) -> None:

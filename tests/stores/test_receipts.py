@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from router_core.records import Receipt, ReceiptOutcome
+from router_core.records import AttemptRole, Receipt, ReceiptOutcome
 from router_core.stores import Store, open_store
 from router_core.stores.rows import entry_rows
 from router_core.stores.works import Reserve, Settle
@@ -68,6 +68,7 @@ FULL = {
             "service_tier": "flex",
             "model_id": "weak-2025-04-14",
             "finish_reason": "stop",
+            "role": "answer",
             "repriced": {},
         },
         {
@@ -97,6 +98,7 @@ FULL = {
             "service_tier": None,
             "model_id": None,
             "finish_reason": None,
+            "role": "answer",
             "repriced": {},
         },
         {
@@ -126,6 +128,7 @@ FULL = {
             "service_tier": None,
             "model_id": None,
             "finish_reason": None,
+            "role": "answer",
             "repriced": {},
         },
     ],
@@ -145,6 +148,7 @@ FULL = {
         "quality": {"weak": 0.75, "strong": 0.9},
         "features": {"words": 12, "code": False, "parts": ["a", None, 1.5]},
     },
+    "feedback": None,
 }
 """``samples.full_entry`` as the ledger hands it out."""
 
@@ -185,8 +189,19 @@ def test_what_is_unknown_stays_unknown(store: Store) -> None:
         "prompt",
         "answer",
         "decision",
+        "feedback",
     }
     assert (row["attempts"], row["cost_nano"], row["tags"]) == ([], 0, [])
+
+
+@pytest.mark.parametrize("role", AttemptRole)
+def test_what_an_attempt_was_made_for_comes_back(store: Store, role: AttemptRole) -> None:
+    made = entry("r1", 5)
+    attempts = tuple(attempt._replace(role=role) for attempt in made.receipt.attempts)
+    store.record(replace(made, receipt=made.receipt._replace(attempts=attempts)))
+
+    [row] = store.entries()
+    assert [attempt["role"] for attempt in row["attempts"]] == [role.value]
 
 
 def test_a_receipt_is_written_once(store: Store) -> None:

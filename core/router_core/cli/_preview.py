@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-from router_core.budget import Budget, PlannedCall, charges_of
+from router_core.budget import Budget, Plan, charges_of
 from router_core.constraints import Outlook
 from router_core.effects import AskForMore, Limits, Reserve
 from router_core.errors import BudgetExceeded
@@ -83,7 +83,7 @@ class _World:
         for each in standings:
             key = Key(each.budget, each.key, each.window, each.unit)
             self._book.counters[key] = Counter(each.spent, each.held)
-        self._plans: list[tuple[PlannedCall, ...]] = []
+        self._plans: list[Plan] = []
 
     def perform(self, effect: object) -> Any:
         """The result of an effect of ``holding``."""
@@ -104,7 +104,7 @@ class _World:
         elif self._plans and self._plans[0] != self._plans[-1]:
             preview.verdict = "limited"
         if self._plans:
-            natural = {call.model.name: call.output for call in self._plans[0]}
+            natural = {call.model.name: call.output for call in self._plans[0].calls}
             preview.max_tokens = {name: most for name, most in self._tab.caps.items() if most < natural[name]}
         return preview
 

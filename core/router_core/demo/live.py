@@ -76,7 +76,7 @@ def _strongest_instead(router: Router, outcomes: Sequence[Outcome]) -> int | Non
     """What the served answers would have cost with as many tokens of the strongest model; None if it has no price."""
     total: int | None = 0
     for outcome in outcomes:
-        usage = outcome.receipt.attempts[-1].usage if outcome.receipt.model else None
+        usage = outcome.receipt.last.usage if outcome.receipt.model and outcome.receipt.last else None
         if usage is not None:
             cost = router.prices.cost(router.registry.strongest, usage)
             total = add_nano(total, cost.nano if cost else None)

@@ -63,7 +63,7 @@ def _shapes(prompt: Prompt) -> str:
 
 def _draft(outcome: Outcome, attempt: Attempt) -> str | None:
     """What an attempt said, where that is known: answers of live models that were rejected are not kept."""
-    if attempt is outcome.receipt.attempts[-1]:
+    if attempt is outcome.receipt.last:
         return outcome.text
     answer = outcome.prompt.answers.get(attempt.model)
     return None if answer is None or answer.fails else spoken(answer.reply)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from router_core.hosts.limits import read_constraints, read_labels, read_sampling, refuse_unknown
 from router_core.hosts.messages import read_messages, read_prompt
 from router_core.hosts.tools import read_schema, read_tool_choice, read_tools
-from router_core.types import Constraints, Reply, RequestView, ToolCall, Usage
+from router_core.types import Constraints, Question, Reply, RequestView, ToolCall, Usage
 
 if TYPE_CHECKING:
     from router_core.options import CallOptions
@@ -82,6 +82,10 @@ def replay_reply(reply: Reply) -> Iterator[Chunk]:
 
 class ChunkHost:
     """The part of a host that its chunks decide, whoever calls the models."""
+
+    def pose(self, question: Question) -> ChatPayload:
+        """The payload that asks a question instead of the request."""
+        return ChatPayload(messages=tuple({"role": turn.role, "content": turn.text} for turn in question.turns))
 
     def join(self, chunks: Sequence[Chunk]) -> Reply:
         """The reply that these chunks make."""

@@ -128,6 +128,7 @@ def judged(attempt: Attempt) -> Attributes:
         "router.attempt.number": attempt.number,
         "router.attempt.model": attempt.model,
         "router.attempt.outcome": attempt.outcome.value,
+        "router.attempt.role": attempt.role.value,
     }
     if attempt.verdict is not None and not attempt.verdict.accepted:
         told["router.attempt.verdict"] = attempt.verdict.code

@@ -16,7 +16,7 @@ from router_core.observers.attributes import (
     of_threshold,
     usd,
 )
-from router_core.records import Attempt, AttemptOutcome, Receipt
+from router_core.records import Attempt, AttemptOutcome, AttemptRole, Receipt
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -105,6 +105,6 @@ class Instruments:
             ),
             AttemptOutcome.FAILED: (self._fallbacks, ERROR_TYPE, error_of(attempt) or "_OTHER"),
         }
-        if attempt.outcome in replaced:
+        if attempt.outcome in replaced and attempt.role is AttemptRole.ANSWER:
             counter, name, value = replaced[attempt.outcome]
             counter.add(1, {**call, name: value}, context)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from types import TracebackType
@@ -91,9 +91,9 @@ class OpenTelemetryObserver:
         with _Unharmed():
             match event:
                 case Decided():
-                    self._begin(event.request_id)
+                    self._begun_at(event.request_id)
                 case Called():
-                    self._known(event.request_id).calls.append(time.time_ns())
+                    self._begun_at(event.request_id).calls[event.number] = time.time_ns()
                 case BudgetReached():
                     self._known(event.request_id).reached.append((time.time_ns(), event))
                     self._instruments.count_threshold(event)
@@ -102,12 +102,12 @@ class OpenTelemetryObserver:
                 case _:
                     pass  # what became of an attempt stands in the receipt
 
-    def _begin(self, request_id: str) -> None:
-        begun = _Begun(time.time_ns(), get_current())
+    def _begun_at(self, request_id: str) -> _Begun:
         with self._lock:
-            self._begun[request_id] = begun
+            begun = self._begun.setdefault(request_id, _unknown())
             if len(self._begun) > _MOST:
                 del self._begun[next(iter(self._begun))]
+        return begun
 
     def _known(self, request_id: str) -> _Begun:
         with self._lock:
@@ -150,11 +150,11 @@ class OpenTelemetryObserver:
 @dataclass(slots=True)
 class _Begun:
     """What is known of a request before it is over: when it was decided (unix ns) and in which context, when its calls
-    began, which thresholds it has reached."""
+    began, by number, which thresholds it has reached."""
 
     at: int
     context: Context
-    calls: list[int] = field(default_factory=list)
+    calls: dict[int, int] = field(default_factory=dict)
     reached: list[tuple[int, BudgetReached]] = field(default_factory=list)
 
 
@@ -171,10 +171,10 @@ class _Timed(NamedTuple):
     end: int
 
 
-def _times(attempts: tuple[Attempt, ...], calls: list[int], start: int) -> Iterator[_Timed]:
+def _times(attempts: tuple[Attempt, ...], calls: Mapping[int, int], start: int) -> Iterator[_Timed]:
     """When each attempt began and ended. One whose beginning is not known began when the one before it ended."""
-    for at, attempt in enumerate(attempts):
-        began = calls[at] if at < len(calls) else start
+    for attempt in attempts:
+        began = calls.get(attempt.number, start)
         start = began + _ns(attempt.latency_s)
         yield _Timed(attempt, began, start)
 

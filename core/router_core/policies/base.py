@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+from router_core.effects import Consultation
+from router_core.learning.live_memory import Keeper
 from router_core.records import Candidate, Reason
 from router_core.types import Json, RequestView
 
-__all__ = ["Candidate", "Choice", "Policy", "at_tier", "priors"]
+__all__ = ["Candidate", "Choice", "MemoryPlace", "Policy", "Remembers", "at_tier", "priors"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +40,40 @@ class Policy(Protocol):
         """How the policy is called in ``router.yaml`` and in decisions."""
         ...
 
-    def decide(self, request: RequestView, candidates: Sequence[Candidate]) -> Choice | Awaitable[Choice]:
+    def decide(
+        self, request: RequestView, candidates: Sequence[Candidate]
+    ) -> Choice | Awaitable[Choice] | Consultation[Choice]:
         """Choose among ``candidates``, which are in tier order, weakest first, and never empty.
 
-        An awaitable result works with ``acomplete`` and ``astream`` only.
+        An awaitable result works with ``acomplete`` and ``astream`` only. A generator asks models: it yields
+        ``Consult`` and receives the reply or the failure; see ``consult.Consults``.
         """
+        ...
+
+
+class MemoryPlace(Protocol):
+    """What a ledger is to a policy that remembers: it has a store while it is open."""
+
+    @property
+    def opened(self) -> Keeper | None:
+        """The store, if it is open."""
+        ...
+
+    def words(self, text: str) -> str:
+        """What may be kept of words that may quote a prompt or an answer."""
+        ...
+
+    def when_closing(self, flush: Callable[[], object]) -> None:
+        """Have this called before the store is closed."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A policy that keeps what it learns in the router's ledger."""
+
+    def keep_in(self, ledger: MemoryPlace) -> None:
+        """Keep it there from now on."""
         ...
 
 

@@ -114,7 +114,7 @@ class CallablePolicy:
     name = "callable"
 
     def __init__(self, function: DecideFunction | Policy | type[Policy] | str) -> None:
-        target = _imported(function) if isinstance(function, str) else function
+        target = imported(function, "policy: callable.function") if isinstance(function, str) else function
         self._decide, self._called = _decide_function(target), _name_of(target)
         # An object with ``async def __call__`` shows only by its class that it is async.
         self._is_async = any(map(inspect.iscoroutinefunction, (self._decide, type(self._decide).__call__)))
@@ -164,24 +164,26 @@ def _choice(
     return Choice(start=start, reason=reason, quality=priors(candidates, AVERAGE), features=features or {})
 
 
-def _imported(path: str) -> Any:
+def imported(path: str, option: str) -> Any:
+    """What "package.module:name" means. ``option`` is how messages name where it was given.
+
+    Raises:
+        ConfigError: it is not of this form, or cannot be imported.
+    """
     module, colon, name = path.partition(":")
     if not (module and colon and name):
-        raise ConfigError(f"policy: callable.function: {path!r} is not of the form 'package.module:name'")
+        raise ConfigError(f"{option}: {path!r} is not of the form 'package.module:name'")
     try:
         target = importlib.import_module(module)
     except ImportError as error:
         raise ConfigError(
-            f"policy: callable.function: {path!r} cannot be imported ({error}); install the package, or put its folder "
-            "on PYTHONPATH"
+            f"{option}: {path!r} cannot be imported ({error}); install the package, or put its folder on PYTHONPATH"
         ) from error
     try:
         for part in name.split("."):
             target = getattr(target, part)
     except AttributeError:
-        raise ConfigError(
-            f"policy: callable.function: {path!r}: {module} has no {name!r}{did_you_mean(name, dir(target))}"
-        ) from None
+        raise ConfigError(f"{option}: {path!r}: {module} has no {name!r}{did_you_mean(name, dir(target))}") from None
     return target
 
 

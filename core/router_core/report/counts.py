@@ -9,7 +9,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 from router_core.latency import QuantileSketch
-from router_core.records import AttemptOutcome, ReceiptOutcome
+from router_core.records import AttemptOutcome, AttemptRole, ReceiptOutcome
 from router_core.types import CACHE_PRICE, SCRIPTED_PRICE, Usage
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class Counts:
             self.escalations[call["verdict_code"] or "unknown"] += 1
         elif call["outcome"] == AttemptOutcome.SERVED:
             self.unverified[call["verdict_code"] or "unknown"] += 1
-        elif call["outcome"] == AttemptOutcome.FAILED:
+        elif call["outcome"] == AttemptOutcome.FAILED and call["role"] == AttemptRole.ANSWER:
             self.fallbacks[call["failure"] or "unknown"] += 1
 
     @property

@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from router_core.records import AttemptOutcome
+from router_core.records import AttemptOutcome, AttemptRole
 from router_core.report.machine import dollars, moment
 from router_core.report.words import seconds, usd
 from router_core.types import Json
@@ -147,7 +147,7 @@ def as_json(row: Row) -> dict[str, Json]:
 def _start(row: Row) -> str | None:
     if row["decision"] is not None:
         return str(row["decision"]["ladder"][0])
-    return str(row["attempts"][0]["model"]) if row["attempts"] else None
+    return next((str(call["model"]) for call in row["attempts"] if call["role"] == AttemptRole.ANSWER), None)
 
 
 def _way(row: Row) -> str:
@@ -161,8 +161,12 @@ def _way(row: Row) -> str:
 def _codes(row: Row) -> list[str]:
     """Why it started there, and why each call was not the end."""
     wrong = [
-        f"{call['outcome']}: {call['failure'] or call['verdict_code'] or 'unknown'}"
+        f"{_role(call)}{call['outcome']}: {call['failure'] or call['verdict_code'] or 'unknown'}"
         for call in row["attempts"]
         if call["outcome"] in {AttemptOutcome.REJECTED, AttemptOutcome.FAILED, AttemptOutcome.SERVED}
     ]
     return [*([] if row["decision"] is None else [row["decision"]["reason"]]), *wrong]
+
+
+def _role(call: Row) -> str:
+    return "" if call["role"] == AttemptRole.ANSWER else f"{call['role']} "

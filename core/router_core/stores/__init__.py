@@ -1,7 +1,7 @@
 """Stores of receipts and budgets: in memory, in an SQLite file, in PostgreSQL. ``open_store`` opens one by its URL.
 
 - ``base``: the protocol, and the values that go in and out.
-- ``book``, ``works``, ``rows``, ``audit``: the rules, the same for every store, over plain values.
+- ``book``, ``works``, ``rows``, ``recollection``, ``audit``: the rules, the same for every store, over plain values.
 - ``memory``: the store in memory.
 - ``sql``: the store in a database. It writes by ``commits``, ``writer`` and ``transaction``, and reads by ``reads``.
 - ``schema``, ``statements``, ``upgrade``, ``migrations/``: its tables and statements, and how old tables become new.

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from router_core.records import Charge, Receipt, Scope, Shortfall
+from router_core.learning.strategy import Batch, Contents
+from router_core.records import Charge, Feedback, Receipt, Scope, Shortfall
 from router_core.types import Json, Unit
 
 Row: TypeAlias = dict[str, Any]
@@ -178,8 +179,18 @@ class Store(Protocol):
         """The receipts of requests that ended in ``since`` <= time < ``until``, oldest first.
 
         Each is a row of its columns with "attempts", a list of rows, and "decision", a row or None. Each attempt has
-        "repriced": what was saved of it by ``save_repricings``, as nano-dollars by price version, the latest last. What
-        is written while the rows are read may or may not be among them; none of them is torn.
+        "repriced": what was saved of it by ``save_repricings``, as nano-dollars by price version, the latest last.
+        "feedback" is None or a row: "score", "comment", "at_us". What is written while the rows are read may or may not
+        be among them; none of them is torn.
+        """
+        ...
+
+    def save_feedback(self, feedback: Feedback) -> bool:
+        """Keep what was said of an answer, in place of what was said before; says whether its receipt is kept. Without
+        one, nothing is.
+
+        Raises:
+            ValueError: the score is not between 0 and 1.
         """
         ...
 
@@ -189,6 +200,21 @@ class Store(Protocol):
 
         They are written some at a time, so that who asks for much keeps nobody waiting. Returns how many are kept.
         """
+        ...
+
+    def remember(self, batch: Batch, *, anew: bool = False) -> bool:
+        """Add to the strategy memory, all of a batch or nothing; with ``anew``, forget what is remembered first.
+
+        Evidence is added where it is kept, so that what several processes add at once is all counted. Says whether it
+        was new: a batch that a writer brings again is not counted twice.
+
+        Raises:
+            ValueError: a name is too long, or a number is none.
+        """
+        ...
+
+    def memory(self) -> Contents:
+        """All that the strategy memory holds, of one moment."""
         ...
 
     def prune(self, before: float) -> int:

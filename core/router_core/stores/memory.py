@@ -8,11 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from router_core.learning.strategy import Batch, Contents, MemoryBook
+from router_core.records import Feedback
 from router_core.stores.audit import Sums, counter_faults, receipt_faults
 from router_core.stores.base import Done, Repricing, Row, Size, Standing, Tell
 from router_core.stores.book import Book, Changes, HoldState, Key
 from router_core.stores.forks import survive_forks
-from router_core.stores.rows import EntryRows, microseconds, read_row, repricing_row
+from router_core.stores.recollection import batch_rows
+from router_core.stores.rows import EntryRows, feedback_row, microseconds, read_row, repricing_row
 from router_core.stores.works import Operations, Work, definition_text, same_definition
 from router_core.types import Json
 
@@ -25,7 +28,9 @@ class MemoryStore(Operations):
         self._book = Book()
         self._rows: dict[str, EntryRows] = {}
         self._repricings: defaultdict[str, dict[tuple[int, str], Row]] = defaultdict(dict)
+        self._feedback: dict[str, Row] = {}
         self._budgets: dict[str, str] = {}
+        self._memory = MemoryBook()
         survive_forks(self)
 
     def do(self, work: Work) -> Any:
@@ -95,13 +100,22 @@ class MemoryStore(Operations):
         last = None if until is None else microseconds(until, "until")
         with self._lock:
             chosen = [
-                (entry, list(self._repricings.get(name, {}).values()))
+                (entry, list(self._repricings.get(name, {}).values()), self._feedback.get(name))
                 for name, entry in self._rows.items()
                 if (first is None or entry.request["at_us"] >= first)
                 and (last is None or entry.request["at_us"] < last)
             ]
         chosen.sort(key=lambda found: (found[0].request["at_us"], found[0].request["request_id"]))
-        return (read_row(*entry, repricings) for entry, repricings in chosen)
+        return (read_row(*entry, repricings, feedback) for entry, repricings, feedback in chosen)
+
+    def save_feedback(self, feedback: Feedback) -> bool:
+        """Keep what was said of an answer."""
+        row = feedback_row(feedback)
+        name = row.pop("request_id")
+        with self._lock:
+            if name in self._rows:
+                self._feedback[name] = row
+            return name in self._rows
 
     def save_repricings(self, repricings: Sequence[Repricing]) -> int:
         """Keep costs that were computed anew beside the old figures."""
@@ -111,6 +125,17 @@ class MemoryStore(Operations):
             for row in kept:
                 self._repricings[row["request_id"]][row["number"], row["price_version"]] = row
         return len(kept)
+
+    def remember(self, batch: Batch, *, anew: bool = False) -> bool:
+        """Add to the strategy memory."""
+        batch_rows(batch)  # what a database would refuse is refused here too
+        with self._lock:
+            return self._memory.apply(batch, anew=anew)
+
+    def memory(self) -> Contents:
+        """All that the strategy memory holds."""
+        with self._lock:
+            return self._memory.contents
 
     def prune(self, before: float) -> int:
         """Remove the receipts of requests that ended before that time."""
@@ -126,6 +151,7 @@ class MemoryStore(Operations):
             for request_id in old:
                 del self._rows[request_id]
                 self._repricings.pop(request_id, None)
+                self._feedback.pop(request_id, None)
                 self._book.receipts.discard(request_id)
             self._book.changes = Changes()
         return len(old)

@@ -9,15 +9,20 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from router_core.learning.strategy import Contents
 from router_core.stores.audit import Sums, counter_faults
 from router_core.stores.base import Row, Size, Standing
 from router_core.stores.book import Counter, Key
+from router_core.stores.recollection import read_memory
 from router_core.stores.rows import read_row, storable
 from router_core.stores.schema import (
     ATTEMPTS,
     BUDGETS,
     COUNTERS,
     DECISIONS,
+    FEEDBACK,
+    MEMORY,
+    MEMORY_STEPS,
     REPRICINGS,
     REQUESTS,
     RESERVATIONS,
@@ -41,6 +46,15 @@ def budgets(connection: sa.Connection) -> dict[str, dict[str, Json]]:
     """The definitions that were saved."""
     rows = connection.execute(sa.select(BUDGETS.c.name, BUDGETS.c.definition))
     return {name: json.loads(text) for name, text in sorted(map(tuple, rows))}
+
+
+def memory(connection: sa.Connection) -> Contents:
+    """All that the strategy memory holds."""
+    evidence, steps = (
+        [dict(row) for row in connection.execute(query).mappings()]
+        for query in (sa.select(MEMORY), sa.select(MEMORY_STEPS).order_by(MEMORY_STEPS.c.at_us, MEMORY_STEPS.c.number))
+    )
+    return read_memory(evidence, steps)
 
 
 def size(connection: sa.Connection, until_us: int | None) -> Size:
@@ -76,8 +90,12 @@ def page(connection: sa.Connection, since_us: int | None, until_us: int | None, 
     repricings = _by_request(connection, sa.select(REPRICINGS).where(REPRICINGS.c.request_id.in_(names)))
     query = sa.select(DECISIONS).where(DECISIONS.c.request_id.in_(names))
     decisions = {row["request_id"]: dict(row) for row in connection.execute(query).mappings()}
+    query = sa.select(FEEDBACK).where(FEEDBACK.c.request_id.in_(names))
+    feedback = {row["request_id"]: dict(row) for row in connection.execute(query).mappings()}
+    for row in feedback.values():
+        del row["request_id"]
     return [
-        read_row(request, attempts[name], decisions.get(name), repricings[name])
+        read_row(request, attempts[name], decisions.get(name), repricings[name], feedback.get(name))
         for request, name in zip(requests, names, strict=True)
     ]
 
@@ -121,7 +139,7 @@ def faults_of_budgets(connection: sa.Connection) -> list[str]:
 
 def faults_of_rows(connection: sa.Connection) -> Iterator[str]:
     """Rows that belong to no request, in words; and on SQLite what its own check finds."""
-    for table in (ATTEMPTS, DECISIONS, REPRICINGS):
+    for table in (ATTEMPTS, DECISIONS, REPRICINGS, FEEDBACK):
         strays = (
             sa.select(table.c.request_id)
             .distinct()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
-from router_core.records import Attempt, Decision, Receipt
+from router_core.records import Attempt, Decision, Feedback, Receipt
 from router_core.stores.base import LedgerEntry, Repricing, Row
 from router_core.types import Usage
 
@@ -33,6 +33,8 @@ _DECISION_JSON = frozenset({"ladder", "fallbacks", "candidates", "refusals", "qu
 
 MAX_INTEGER = 2**63 - 1
 """The largest number that a column holds."""
+MAX_KEY_LENGTH = 1000
+"""An index of PostgreSQL takes entries of up to 2,700 bytes."""
 
 
 class EntryRows(NamedTuple):
@@ -102,11 +104,28 @@ def repricing_row(repricing: Repricing) -> Row:
     }
 
 
+def feedback_row(feedback: Feedback) -> Row:
+    """The row of what was said of an answer.
+
+    Raises:
+        ValueError: the score is not between 0 and 1, or the time is none.
+    """
+    if not 0 <= feedback.score <= 1:
+        raise ValueError(f"score: {feedback.score!r} of request {feedback.request_id} is not between 0 and 1")
+    return {
+        "request_id": feedback.request_id,
+        "at_us": microseconds(feedback.at, "at"),
+        "score": float(feedback.score),
+        "comment": storable(feedback.comment),
+    }
+
+
 def read_row(
     request: Mapping[str, Any],
     attempts: Sequence[Row],
     decision: Mapping[str, Any] | None,
     repricings: Iterable[Row] = (),
+    feedback: Row | None = None,
 ) -> Row:
     """What the ledger hands out for one receipt. ``repricings`` are of its attempts."""
     repriced: dict[int, dict[str, int | None]] = {attempt["number"]: {} for attempt in attempts}
@@ -116,6 +135,7 @@ def read_row(
         **_decoded(request, _REQUEST_JSON),
         "attempts": [{**attempt, "repriced": repriced[attempt["number"]]} for attempt in attempts],
         "decision": None if decision is None else _decoded(decision, _DECISION_JSON),
+        "feedback": feedback,
     }
 
 
@@ -171,6 +191,7 @@ def _attempt(request_id: str, attempt: Attempt) -> Row:
         "service_tier": storable(attempt.service_tier),
         "model_id": storable(attempt.model_id),
         "finish_reason": storable(attempt.finish_reason),
+        "role": attempt.role.value,
     }
 
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from router_core.stores.book import Key
 from router_core.stores.rows import KINDS
 
-HEAD = "0003"
+HEAD = "0005"
 """The revision that this code reads and writes."""
 
 VERSION_TABLE = "router_schema_version"
@@ -80,6 +80,7 @@ ATTEMPTS = sa.Table(
     sa.Column("service_tier", sa.Text),
     sa.Column("model_id", sa.Text),
     sa.Column("finish_reason", sa.Text),
+    sa.Column("role", sa.Text, nullable=False, server_default="answer"),
 )
 """One row per attempt; tokens are NULL where nothing is known of them."""
 
@@ -93,6 +94,16 @@ REPRICINGS = sa.Table(
     sa.Column("cost_nano", sa.BigInteger),
 )
 """What attempts cost by other prices than those that they were booked with; ``at_us`` is when that was computed."""
+
+FEEDBACK = sa.Table(
+    "feedback",
+    METADATA,
+    sa.Column("request_id", _SORTED, primary_key=True),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("score", sa.Double, nullable=False),
+    sa.Column("comment", sa.Text),
+)
+"""What was said of an answer: ``score`` is 0 (useless) to 1 (as good as can be). The last word holds."""
 
 DECISIONS = sa.Table(
     "decisions",
@@ -154,6 +165,45 @@ RESERVATIONS = sa.Table(
 )
 """What each request holds or held of each counter. ``state`` is "held", "settled" or "reclaimed"; ``spent`` is NULL
 while it is held."""
+
+MEMORY = sa.Table(
+    "memory",
+    METADATA,
+    sa.Column("id", _SORTED, primary_key=True),
+    sa.Column("call_site", sa.Text, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    *(sa.Column(name, sa.Double, nullable=False) for name in ("good", "bad", "all_good", "all_bad")),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+)
+"""What the strategy memory knows of one model at one place. ``id`` is the JSON list of the four columns that follow,
+exactly as they are told apart; ``at_us`` is when something was added last."""
+
+MEMORY_STEPS = sa.Table(
+    "memory_steps",
+    METADATA,
+    sa.Column("id", _SORTED, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("call_site", sa.Text, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+    sa.Column("from_model", sa.Text, nullable=False),
+    sa.Column("to_model", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+)
+"""The moves of the strategy memory. ``id`` is the JSON list of call site and task."""
+
+MEMORY_WRITERS = sa.Table(
+    "memory_writers",
+    METADATA,
+    sa.Column("writer", _SORTED, primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("at_us", sa.BigInteger, nullable=False),
+)
+"""The last batch that each writer of the strategy memory has brought."""
 
 
 @lru_cache(maxsize=4096)

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from router_core.errors import MissingExtra, StoreError
+from router_core.learning.strategy import Batch, Contents
+from router_core.records import Feedback
 from router_core.stores import reads
 from router_core.stores.audit import receipt_faults
 from router_core.stores.base import Repricing, Row, Size, Standing, Tell
@@ -19,11 +21,22 @@ from router_core.stores.commits import GroupCommit
 from router_core.stores.engines import lock_wait_s, make_engine, parse
 from router_core.stores.failures import Place
 from router_core.stores.forks import survive_forks
-from router_core.stores.rows import microseconds, repricing_row
+from router_core.stores.recollection import batch_rows
+from router_core.stores.rows import feedback_row, microseconds, repricing_row
 from router_core.stores.statements import CHUNK
 from router_core.stores.upgrade import bring_up
 from router_core.stores.works import Operations, Work, definition_text
-from router_core.stores.writer import Operation, Prune, Reclaim, SaveBudget, SaveRepricings, SwapBudget, Writer
+from router_core.stores.writer import (
+    Operation,
+    Prune,
+    Reclaim,
+    Remember,
+    SaveBudget,
+    SaveFeedback,
+    SaveRepricings,
+    SwapBudget,
+    Writer,
+)
 from router_core.types import Json
 
 T = TypeVar("T")
@@ -108,6 +121,20 @@ class SqlStore(Operations):
         rows = [repricing_row(repricing) for repricing in repricings]
         parts = [rows[at : at + CHUNK] for at in range(0, len(rows), CHUNK)]
         return sum(self._commits.do(SaveRepricings(part)) for part in parts)
+
+    def save_feedback(self, feedback: Feedback) -> bool:
+        """Keep what was said of an answer."""
+        kept: bool = self._commits.do(SaveFeedback(feedback_row(feedback)))
+        return kept
+
+    def remember(self, batch: Batch, *, anew: bool = False) -> bool:
+        """Add to the strategy memory."""
+        new: bool = self._commits.do(Remember(batch_rows(batch), anew))
+        return new
+
+    def memory(self) -> Contents:
+        """All that the strategy memory holds."""
+        return self._read(reads.memory)
 
     def prune(self, before: float) -> int:
         """Remove the receipts of requests that ended before that time."""

@@ -13,7 +13,19 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 
-from router_core.stores.schema import ATTEMPTS, BUDGETS, COUNTERS, DECISIONS, REPRICINGS, REQUESTS, RESERVATIONS
+from router_core.stores.schema import (
+    ATTEMPTS,
+    BUDGETS,
+    COUNTERS,
+    DECISIONS,
+    FEEDBACK,
+    MEMORY,
+    MEMORY_STEPS,
+    MEMORY_WRITERS,
+    REPRICINGS,
+    REQUESTS,
+    RESERVATIONS,
+)
 
 CHUNK = 256
 """How many names one statement looks up; longer lists are looked up in chunks."""
@@ -141,7 +153,7 @@ class Statements:
         meanwhile."""
         return tuple(
             self._text(sa.delete(table).where(table.c.request_id == sa.bindparam("request_id")))
-            for table in (REQUESTS, ATTEMPTS, DECISIONS, REPRICINGS)
+            for table in (REQUESTS, ATTEMPTS, DECISIONS, REPRICINGS, FEEDBACK)
         )
 
     @cached_property
@@ -152,6 +164,52 @@ class Statements:
         return self._text(
             insert.on_conflict_do_update(index_elements=["request_id", "number", "price_version"], set_=values)
         )
+
+    @cached_property
+    def save_feedback(self) -> str:
+        """Keep what was said of an answer, in place of what was said before."""
+        insert = self._insert(FEEDBACK)
+        values = {name: insert.excluded[name] for name in ("at_us", "score", "comment")}
+        return self._text(insert.on_conflict_do_update(index_elements=["request_id"], set_=values))
+
+    @cached_property
+    def last_batch(self) -> str:
+        """The number of the last batch of a writer, locked."""
+        found = MEMORY_WRITERS.c
+        return self._text(sa.select(found.number).where(found.writer == sa.bindparam("of_writer")).with_for_update())
+
+    @cached_property
+    def note_batch(self) -> str:
+        """Keep the number of the last batch of a writer."""
+        insert = self._insert(MEMORY_WRITERS)
+        values = {name: insert.excluded[name] for name in ("number", "at_us")}
+        return self._text(insert.on_conflict_do_update(index_elements=["writer"], set_=values))
+
+    @cached_property
+    def add_evidence(self) -> str:
+        """Let the evidence of a cell fade by ``keep``, and add to it."""
+        insert = self._insert(MEMORY)
+        kept = sa.bindparam("keep", type_=sa.Double)
+        values = {name: MEMORY.c[name] * kept + insert.excluded[name] for name in ("good", "bad")}
+        values |= {name: MEMORY.c[name] + insert.excluded[name] for name in ("all_good", "all_bad")}
+        values["at_us"] = insert.excluded.at_us
+        columns: dict[str, Any] = {column.name: sa.bindparam(column.name) for column in MEMORY.c}
+        return self._text(insert.values(columns).on_conflict_do_update(index_elements=["id"], set_=values))
+
+    @cached_property
+    def add_step(self) -> str:
+        """Keep a step, unless another process took the step of this number first."""
+        return self._text(self._insert(MEMORY_STEPS).on_conflict_do_nothing())
+
+    @cached_property
+    def forget_memory(self) -> tuple[str, ...]:
+        """Remove all that is remembered."""
+        return tuple(self._text(sa.delete(table)) for table in (MEMORY, MEMORY_STEPS))
+
+    @cached_property
+    def remove_writers(self) -> str:
+        """Remove the writers that brought nothing since a moment."""
+        return self._text(sa.delete(MEMORY_WRITERS).where(MEMORY_WRITERS.c.at_us < sa.bindparam("before_us")))
 
     @cached_property
     def remove_hold(self) -> str:

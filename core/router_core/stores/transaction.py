@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from router_core.stores.base import Row
 from router_core.stores.book import Book, Counter, Hold, HoldState, Key
+from router_core.stores.recollection import BatchRows
 from router_core.stores.rows import storable
 from router_core.stores.schema import counter_id, counter_key
 from router_core.stores.statements import CHUNK, Statements, sized
@@ -125,6 +126,7 @@ class Transaction:
         more = not last or len(stray) == CHUNK
         if not more:
             self._write(self._statements.remove_empty_counters, [{}])
+            self._write(self._statements.remove_writers, [moment])
         return len(old), more
 
     def save_budget(self, name: str, definition: str | None) -> None:
@@ -157,6 +159,26 @@ class Transaction:
         found = [row for row in rows if 1 <= row["number"] <= kept.get(row["request_id"], 0)]
         self._write(self._statements.save_repricing, found)
         return len(found)
+
+    def save_feedback(self, row: Row) -> bool:
+        """Keep it if the receipt is kept; says whether it is."""
+        kept = self._rows(self._statements.kept_of(1), {"n0": row["request_id"]})
+        if kept:
+            self._write(self._statements.save_feedback, [row])
+        return bool(kept)
+
+    def remember(self, rows: BatchRows, *, anew: bool) -> bool:
+        """Add a batch to the strategy memory; says whether it was new."""
+        writer, statements = rows.writer, self._statements
+        last = self._rows(statements.last_batch, {"of_writer": writer["writer"]})
+        if last and last[0][0] >= writer["number"]:
+            return False
+        self._write(statements.note_batch, [writer])
+        for statement in statements.forget_memory if anew else ():
+            self._write(statement, [{}])
+        self._write(statements.add_evidence, rows.evidence)
+        self._write(statements.add_step, rows.steps)
+        return True
 
     def _take(self, rows: Sequence[Sequence[Any]]) -> int:
         for request_id, counter, amount, floor, owner, expires_us, state, spent in rows:

@@ -14,11 +14,8 @@ from typing import Any, NamedTuple, Protocol, get_args
 from router_core.records import Charge, Scope, Shortfall
 from router_core.stores.base import LedgerEntry, Movement
 from router_core.stores.book import Book, Key
-from router_core.stores.rows import MAX_INTEGER, EntryRows, entry_rows, microseconds
+from router_core.stores.rows import MAX_INTEGER, MAX_KEY_LENGTH, EntryRows, entry_rows, microseconds
 from router_core.types import Unit
-
-_MAX_KEY_LENGTH = 1000
-"""An index of PostgreSQL takes entries of up to 2,700 bytes."""
 
 
 class Work(Protocol):
@@ -181,5 +178,5 @@ def _check(charge: Charge) -> None:
             f"charges: of {charge.budget!r} the floor is {charge.floor} and the amount {charge.amount}; "
             "0 <= floor <= amount must hold"
         )
-    if len(json.dumps(charge.scope)) > _MAX_KEY_LENGTH:
-        raise ValueError(f"charges: budget, key and window of {charge.budget!r} are longer than {_MAX_KEY_LENGTH}")
+    if len(json.dumps(charge.scope)) > MAX_KEY_LENGTH:
+        raise ValueError(f"charges: budget, key and window of {charge.budget!r} are longer than {MAX_KEY_LENGTH}")

@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from router_core.stores.base import Done, Row
 from router_core.stores.engines import begin_writing, first_words
 from router_core.stores.failures import Place
+from router_core.stores.recollection import BatchRows
 from router_core.stores.statements import Statements
 from router_core.stores.transaction import CounterGone, Transaction
 from router_core.stores.works import Work
@@ -95,8 +96,31 @@ class SaveRepricings:
         return transaction.save_repricings(self.rows)
 
 
-_ALONE = (Reclaim, Prune, SaveBudget, SwapBudget, SaveRepricings)
-Operation: TypeAlias = "Work | Reclaim | Prune | SaveBudget | SwapBudget | SaveRepricings"
+@dataclass(frozen=True, slots=True)
+class SaveFeedback:
+    """``Store.save_feedback``."""
+
+    row: Row
+
+    def run(self, transaction: Transaction) -> bool:
+        """Keep it if the receipt is kept."""
+        return transaction.save_feedback(self.row)
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """``Store.remember``."""
+
+    rows: BatchRows
+    anew: bool
+
+    def run(self, transaction: Transaction) -> bool:
+        """Add the batch, if it is new."""
+        return transaction.remember(self.rows, anew=self.anew)
+
+
+_ALONE = (Reclaim, Prune, SaveBudget, SwapBudget, SaveRepricings, SaveFeedback, Remember)
+Operation: TypeAlias = "Work | Reclaim | Prune | SaveBudget | SwapBudget | SaveRepricings | SaveFeedback | Remember"
 
 
 class _Fault(Enum):

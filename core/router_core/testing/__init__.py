@@ -2,7 +2,7 @@
 
 ::
 
-    host = ScriptedHost.saying(weak="I don't know", strong="Paris.")
+    host = ScriptedHost.saying({"weak": "I don't know", "strong": "Paris."})
     router = Router([scripted_model("weak"), scripted_model("strong")], host=host)
     assert router.complete("What is the capital of France?").model == "strong"
     assert [call.model for call in host.calls] == ["weak", "strong"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import Protocol, runtime_checkable
 
+from router_core.effects import Consultation
 from router_core.types import Reply, RequestView, Verdict
 
 
@@ -26,6 +27,7 @@ class Verifier(Protocol):
         """
         ...
 
-    def check(self, request: RequestView, reply: Reply) -> Verdict | Awaitable[Verdict]:
-        """The verdict. An awaitable works with ``acomplete`` and ``astream`` only."""
+    def check(self, request: RequestView, reply: Reply) -> Verdict | Awaitable[Verdict] | Consultation[Verdict]:
+        """The verdict. An awaitable works with ``acomplete`` and ``astream`` only. A generator asks models: it yields
+        ``Consult`` and receives the reply or the failure; see ``consult.Consults``."""
         ...
