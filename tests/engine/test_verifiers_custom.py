@@ -201,6 +201,8 @@ def test_every_verifier_is_called_as_it_calls_itself() -> None:
         "regex": {"must_match": "x"},
         "predicate": {"function": bool},
         "callable": {"function": ask, "name": "callable"},
+        "consensus": {"samples": 2},
+        "judge": {"model": "judge"},
     }
 
     assert {name: make_verifier(name, options.get(name, {})).name for name in VERIFIERS} == {

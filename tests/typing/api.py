@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -27,19 +27,26 @@ from router_core import (
     Usage,
     Verdict,
 )
+from router_core.consult import ConsultBound
+from router_core.effects import Consult, Consultation
 from router_core.events import Event, Observer, Settled
 from router_core.policies import (
     CallablePolicy,
     CheapestPolicy,
     ComplexityPolicy,
     DifficultyPolicy,
+    JudgePolicy,
+    LearnedPolicy,
     RandomPolicy,
+    SharePolicy,
     StaticPolicy,
+    StrategyMemoryPolicy,
 )
 from router_core.policies.base import Candidate, Choice, Policy
 from router_core.records import Prediction, Reason, Refusal
 from router_core.router import AsyncStream, Stream
-from router_core.types import ACCEPT, Json, Reply, RequestView, ToolCall
+from router_core.types import ACCEPT, Failed, Json, Question, Reply, RequestView, ToolCall, Turn
+from router_core.verifiers import ConsensusVerifier, JudgeVerifier, LearnedVerifier
 from router_core.verifiers.base import Verifier
 
 # Making a router.
@@ -176,3 +183,32 @@ except NoFeasibleModel as error:
     assert_type(error.receipt, Receipt | None)
 except RouterError as error:
     assert_type(error.receipt, Receipt | None)
+
+# Saying how good an answer was, and asking models on the way.
+
+router.feedback(answer.receipt.request_id, 0.5, "half of it")
+router.feedback(answer.receipt.request_id, score=True)
+
+
+class Second:
+    """A verifier of one's own that asks a model."""
+
+    name = "second"
+    judges_prefix = False
+
+    def consult_bounds(self, request: RequestView, candidates: Sequence[str]) -> Sequence[ConsultBound]:
+        return [ConsultBound("strong", input_bytes=1_000, max_tokens=5)]
+
+    def check(self, request: RequestView, reply: Reply) -> Consultation[Verdict]:
+        heard = yield Consult("strong", Question(turns=(Turn("user", reply.text),), max_tokens=5), timeout_s=2.0)
+        assert_type(heard, Reply | Failed)
+        return Verdict(accepted=isinstance(heard, Reply))
+
+
+learning: list[Policy] = [
+    JudgePolicy("weak"),
+    LearnedPolicy(target_quality=0.9),
+    SharePolicy(DifficultyPolicy(), share=0.3),
+    StrategyMemoryPolicy(),
+]
+looking: list[Verifier] = [ConsensusVerifier(["weak", "strong"]), JudgeVerifier("strong"), LearnedVerifier(), Second()]

@@ -8,15 +8,25 @@ start is costly, rely on the verifiers, or give a policy of your own.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from router_core.errors import ConfigError
+from router_core.named import Named
 from router_core.policies.base import Candidate, Choice, Policy
 from router_core.policies.complexity import ComplexityPolicy
 from router_core.policies.difficulty import DifficultyPolicy
 from router_core.policies.simple import CallablePolicy, CheapestPolicy, RandomPolicy, StaticPolicy
 from router_core.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from router_core.policies.encoder import TransformersPolicy
+    from router_core.policies.guarded import GuardedPolicy
+    from router_core.policies.judge import JudgePolicy
+    from router_core.policies.learned import LearnedPolicy
+    from router_core.policies.nearest import NearestPolicy
+    from router_core.policies.share import SharePolicy
+    from router_core.policies.strategy import StrategyMemoryPolicy
 
 __all__ = [
     "POLICIES",
@@ -26,21 +36,41 @@ __all__ = [
     "Choice",
     "ComplexityPolicy",
     "DifficultyPolicy",
+    "GuardedPolicy",
+    "JudgePolicy",
+    "LearnedPolicy",
+    "NearestPolicy",
     "Policy",
     "RandomPolicy",
+    "SharePolicy",
     "StaticPolicy",
+    "StrategyMemoryPolicy",
+    "TransformersPolicy",
     "make_policy",
 ]
 
-POLICIES: Mapping[str, Callable[..., Policy]] = {
-    "difficulty": DifficultyPolicy,
-    "complexity": ComplexityPolicy,
-    "static": StaticPolicy,
-    "cheapest": CheapestPolicy,
-    "random": RandomPolicy,
-    "callable": CallablePolicy,
-}
+POLICIES: Named[Policy] = Named(
+    {
+        "difficulty": DifficultyPolicy,
+        "complexity": ComplexityPolicy,
+        "static": StaticPolicy,
+        "cheapest": CheapestPolicy,
+        "judge": "router_core.policies.judge:JudgePolicy",
+        "random": RandomPolicy,
+        "learned": "router_core.policies.learned:LearnedPolicy",
+        "nearest": "router_core.policies.nearest:NearestPolicy",
+        "transformers": "router_core.policies.encoder:TransformersPolicy",
+        "share": "router_core.policies.share:SharePolicy",
+        "guarded": "router_core.policies.guarded:GuardedPolicy",
+        "strategy": "router_core.policies.strategy:StrategyMemoryPolicy",
+        "callable": CallablePolicy,
+    }
+)
 """The policies by the names that they have in ``router.yaml``; their options are the arguments of the classes."""
+
+
+def __getattr__(name: str) -> Any:
+    return POLICIES.attribute(__name__, name)
 
 
 def make_policy(name: str, options: Mapping[str, object], tiers: Sequence[str] = ()) -> Policy:
@@ -66,6 +96,20 @@ def make_policy(name: str, options: Mapping[str, object], tiers: Sequence[str] =
         if option not in options and parameters[option].default is inspect.Parameter.empty:
             raise ConfigError(f"policy: {name}.{option} is missing; give it beside the name of the policy")
     given: dict[str, Any] = dict(options)
+    if "policy" in given:
+        given["policy"] = _inner(name, given["policy"], tiers)
     if "tiers" in parameters:
         given["tiers"] = tiers
     return make(**given)
+
+
+def _inner(name: str, given: object, tiers: Sequence[str]) -> object:
+    """The policy inside another one: a name, or a mapping of a name and options, as in ``router.yaml``."""
+    if isinstance(given, str):
+        return make_policy(given, {}, tiers)
+    if isinstance(given, Mapping):
+        inner, options = given.get("name"), {option: value for option, value in given.items() if option != "name"}
+        if not isinstance(inner, str):
+            raise ConfigError(f"policy: {name}.policy: {inner!r} is no name; give that of a policy beside its options")
+        return make_policy(inner, options, tiers)
+    return given

@@ -9,9 +9,10 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from router_core.errors import ConfigError
+from router_core.named import Named
 from router_core.registry import did_you_mean
 from router_core.verifiers.base import Verifier
 from router_core.verifiers.completeness import EmptyVerifier, TruncationVerifier
@@ -21,11 +22,19 @@ from router_core.verifiers.schema import SchemaVerifier, parse_output
 from router_core.verifiers.tools import ToolArgumentsVerifier, ToolsMissingVerifier
 from router_core.verifiers.wording import AbstentionVerifier, RefusalVerifier, UncertaintyVerifier
 
+if TYPE_CHECKING:
+    from router_core.verifiers.consensus import ConsensusVerifier
+    from router_core.verifiers.judge import JudgeVerifier
+    from router_core.verifiers.learned import LearnedVerifier
+
 __all__ = [
     "VERIFIERS",
     "AbstentionVerifier",
     "CallableVerifier",
+    "ConsensusVerifier",
     "EmptyVerifier",
+    "JudgeVerifier",
+    "LearnedVerifier",
     "PredicateVerifier",
     "RefusalVerifier",
     "RegexVerifier",
@@ -53,16 +62,25 @@ _DEFAULTS: Mapping[str, type[Verifier]] = {
     "schema": SchemaVerifier,
 }
 
-VERIFIERS: Mapping[str, type[Verifier]] = {
-    **_DEFAULTS,
-    "too_short": TooShortVerifier,
-    "short_answer": ShortAnswerVerifier,
-    "uncertainty": UncertaintyVerifier,
-    "regex": RegexVerifier,
-    "predicate": PredicateVerifier,
-    "callable": CallableVerifier,
-}
+VERIFIERS: Named[Verifier] = Named(
+    {
+        **_DEFAULTS,
+        "judge": "router_core.verifiers.judge:JudgeVerifier",
+        "consensus": "router_core.verifiers.consensus:ConsensusVerifier",
+        "too_short": TooShortVerifier,
+        "short_answer": ShortAnswerVerifier,
+        "uncertainty": UncertaintyVerifier,
+        "regex": RegexVerifier,
+        "predicate": PredicateVerifier,
+        "callable": CallableVerifier,
+        "learned": "router_core.verifiers.learned:LearnedVerifier",
+    }
+)
 """The verifiers by the names that ``router.yaml`` calls them."""
+
+
+def __getattr__(name: str) -> Any:
+    return VERIFIERS.attribute(__name__, name)
 
 
 def default_verifiers() -> tuple[Verifier, ...]:
