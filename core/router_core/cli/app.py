@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.core import TyperGroup
 
-from router_core.cli import ledger_commands, price_commands, report_commands
+from router_core.cli import (
+    calibrate_commands,
+    eval_commands,
+    feedback_commands,
+    learning_commands,
+    ledger_commands,
+    memory_commands,
+    price_commands,
+    report_commands,
+)
 from router_core.cli._options import DEFAULT_CONFIG, ConfigOption, JsonOption, found_config
 from router_core.errors import (
     AllAttemptsFailed,
@@ -228,6 +237,11 @@ def config_init(
 
 report_commands.add_to(app)
 price_commands.add_to(app)
+memory_commands.add_to(app)
+eval_commands.add_to(app)
+learning_commands.add_to(app)
+feedback_commands.add_to(app)
+calibrate_commands.add_to(app)
 
 
 def _config(given: Path | None) -> Path:
