@@ -36,6 +36,7 @@ from router_core.policies import (
     Choice,
     ComplexityPolicy,
     DifficultyPolicy,
+    LearnedPolicy,
     Policy,
     RandomPolicy,
     StaticPolicy,
@@ -156,7 +157,14 @@ def ours() -> dict[str, Decide]:
     def decision(policy: Policy) -> Decide:
         return lambda text: policy.decide(RequestView(turns=(Turn("user", text),), input_bytes=0), candidates)
 
-    policies = (DifficultyPolicy(), ComplexityPolicy(), StaticPolicy(), CheapestPolicy(), RandomPolicy())
+    policies: tuple[Policy, ...] = (
+        DifficultyPolicy(),
+        ComplexityPolicy(),
+        LearnedPolicy(),
+        StaticPolicy(),
+        CheapestPolicy(),
+        RandomPolicy(),
+    )
     return {policy.name: decision(policy) for policy in policies}
 
 
@@ -284,7 +292,7 @@ def main() -> None:
     others = peers()
     print_decisions(measured(policies | others, PROMPTS))
     long_texts = {name: (LONG * (size // len(LONG) + 1))[:size] for name, size in SIZES.items()}
-    print_linearity(measured({name: policies[name] for name in ("difficulty", "complexity")}, long_texts))
+    print_linearity(measured({name: policies[name] for name in ("difficulty", "complexity", "learned")}, long_texts))
     print(f"\n{'median us, two models':42}")
     for row in measured(engine_and_driver(), {"12 words": SHORT}):
         print(f"{row.name:42}{row.times_us[0]:>20,.1f}")

@@ -1,0 +1,51 @@
+"""What the shipped policy is worth on work that it has not seen: python benchmarks/routing_default.py DATA_FOLDER.
+
+Each family of public outcomes in turn is left out of the training, with every prompt elsewhere that is near-identical
+to one of it or belongs to a task of its name, and scored. Beside it the length of the prompt and the heuristics.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from routing import heuristics, told
+from train_default import RECIPE, bench_without_sites, families
+
+from router_core.learning.evaluation import Contender, measure
+from router_core.learning.prompts import Prompts
+from router_core.learning.train import learn
+
+KIN: Mapping[str, Sequence[str]] = {
+    "mmlu": ("mmlu", "mmlu_pro"),
+    "gsm8k": ("gsm8k", "gsm", "agentverse-mgsm"),
+    "mmlu_pro": ("mmlu_pro", "mmlu"),
+    "zeroeval": ("gsm", "math-l5", "crux", "gsm8k", "math", "agentverse-mgsm"),
+    "dcrouter": ("mmlu", "gsm8k", "gsm"),
+    "routerarena": ("mmlu", "mmlu_pro"),
+}
+"""Families and tasks that a family shares its prompts' source with."""
+DRAWS = 500
+
+
+def main() -> None:
+    """Leave each family out, and print what is measured on it."""
+    found = families(Path(sys.argv[1]))
+    for family, scored in found.items():
+        near = {one.group for one in scored}
+        kin = {family, *KIN[family]}
+        others = (one for name, some in found.items() if name not in kin for one in some)
+        rest = [one for one in others if one.group not in near and one.call_site not in kin]
+        bench, test = bench_without_sites(rest), bench_without_sites(scored)
+        learned = learn(Prompts.of(bench.examples), bench, recipes=(RECIPE,))
+        predicted = learned.predict(Prompts.of(test.examples))
+        contenders = [Contender("learned", predicted=predicted), *heuristics(test)]
+        print(f"\n{family}: trained on {len(rest)} others, scored {len(scored)}")
+        for contender in contenders:
+            measures = measure(test, contender, contenders[1], draws=DRAWS).measures
+            print(f"  {contender.name:12}apgr {told(measures['apgr'])}  gain over length {told(measures['gain'])}")
+
+
+if __name__ == "__main__":
+    main()
