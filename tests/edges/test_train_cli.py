@@ -50,6 +50,20 @@ def test_a_policy_is_written_with_what_speaks_for_it(here: Path, run: Run) -> No
     assert run("eval", "rows.jsonl", "--policy", "policy.json", "--bootstrap", "0").exit_code == 0
 
 
+def test_examples_that_trained_a_policy_prove_nothing_of_it(here: Path, run: Run, refused: Refused) -> None:
+    seen = written(here / "rows.jsonl", rows())
+    new = written(here / "new.jsonl", [{**row, "prompt": f"Again: {row['prompt']}"} for row in rows()])
+    assert run("train", "--from", seen, "--to", "policy.json").exit_code == 0
+
+    warning = "About 100% of these examples trained policy.json"
+    assert warning in run("eval", seen, "--policy", "policy.json", "--bootstrap", "0").stdout
+    assert "these examples trained" not in run("eval", new, "--policy", "policy.json", "--bootstrap", "0").stdout
+    told = refused("calibrate", seen, "--policy", "policy.json", "--at-least", "0.5", "--to", "certificate.json")
+    assert "about 100% of these examples trained policy.json" in " ".join(told.split())
+    assert not (here / "certificate.json").exists()
+    assert run("calibrate", new, "--policy", "policy.json", "--at-least", "0.5").exit_code == 0
+
+
 def test_what_is_no_better_than_single_models_is_not_written(here: Path, refused: Refused) -> None:
     (here / "policy.json").write_text("the old one")
     told = refused("train", "--from", written(here / "rows.jsonl", rows(noise=True)), "--to", "policy.json")

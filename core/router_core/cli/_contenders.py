@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,9 @@ def policy(given: str, bench: Bench, embedding: str | None = None) -> Contender:
     if Path(given).is_dir():
         return _told(name, make_policy("transformers", {"folder": given}, bench.models), bench)
     if _is_file(given):
-        return _told(name, LearnedPolicy(given, embedding=embedding), bench)
+        learned = LearnedPolicy(given, embedding=embedding)
+        seen = learned.share_seen(example.text for example in bench.examples)
+        return replace(_told(name, learned, bench), seen=seen)
     raise _unknown("--policy", "a policy", given, (LENGTH, *POLICIES))
 
 

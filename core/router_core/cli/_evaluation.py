@@ -24,6 +24,7 @@ from router_core.learning.evaluation import MEASURES, Contender, Measure, Result
 from router_core.learning.examples import Example, read_examples
 from router_core.learning.metrics import reliability
 from router_core.learning.rows import number_of
+from router_core.learning.sketch import TELLING
 from router_core.registry import did_you_mean
 from router_core.types import Json, Price
 
@@ -166,6 +167,10 @@ def _show(report: Report) -> None:
         table.add_row(_LABELS[name], *(_cell(name, result.measures[name]) for result in report.results))
     console.print(table)
     console.print()
+    for contender in report.contenders:
+        if contender.seen >= TELLING:
+            warning = f"About {contender.seen:.0%} of these examples trained {contender.name}: its figures flatter it."
+            console.print(Text(harmless(warning), style="bold yellow"))
     for line in _notes(report):
         console.print(line, style="dim", highlight=False, markup=False)
 
@@ -236,6 +241,8 @@ def _result(bench: Bench, result: Result, contender: Contender | None) -> dict[s
         },
         "frontier": [{"cost": cost, "quality": quality} for cost, quality in [*points[::step], points[-1]]],
     }
+    if contender is not None:
+        told["seen_in_training"] = contender.seen
     if contender is not None and contender.predicted is not None:
         outcomes = bench.quality[:, : contender.predicted.shape[1]]
         told["reliability"] = [each._asdict() for each in reliability(contender.predicted.ravel(), outcomes.ravel())]

@@ -17,6 +17,7 @@ from router_core.learning.bench import bench_of, chosen_models
 from router_core.learning.certificate import Certificate, NeedsMore
 from router_core.learning.certify import Names, Sample, certify
 from router_core.learning.examples import read_examples
+from router_core.learning.sketch import TELLING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,11 @@ def found_certificate(asked: Asked) -> Certificate | NeedsMore:
     if not bench.is_pair:
         raise ConfigError("--weak: a certificate is for two models, and there are more; name them: --weak and --strong")
     contender = _contenders.policy(asked.policy, bench)
+    if contender.seen >= TELLING:
+        raise ConfigError(
+            f"FILE: about {contender.seen:.0%} of these examples trained {contender.name}; a promise is proved "
+            "with others only"
+        )
     sample = Sample(contender.ranking, bench.quality, bench.cost if bench.in_dollars else None)
     names = Names(contender.name, *bench.models)
     return certify(sample, at_least=asked.at_least, confidence=asked.confidence, names=names)

@@ -61,13 +61,15 @@ class Contender:
 
     Give ``predicted``, P(answers well) of shape (examples, models), or ``score``, shape (examples,): the higher, the
     more a request needs the strong model. ``cascade`` says that the weak model answers first and is paid in any case;
-    ``predicted`` is then P(its answer is right), shape (examples, 1).
+    ``predicted`` is then P(its answer is right), shape (examples, 1). ``seen`` is the share of the examples that it was
+    trained on, as far as that is known.
     """
 
     name: str
     score: Floats | None = None
     predicted: Floats | None = None
     cascade: bool = False
+    seen: float = 0.0
 
     @property
     def ranking(self) -> Floats:

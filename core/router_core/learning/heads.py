@@ -63,7 +63,8 @@ class Heads:
     """The heads of all models that were trained on, weakest first.
 
     ``mean`` and ``deviation`` bring the hand-made features to one scale. ``sites`` maps a call site to the logits of
-    what was seen there of each model, in the order of ``heads``. ``trained`` tells of the training, for people.
+    what was seen there of each model, in the order of ``heads``. ``trained`` tells of the training, for people, with a
+    ``sketch`` of its texts.
     """
 
     heads: tuple[Head, ...]

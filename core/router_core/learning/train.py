@@ -41,6 +41,7 @@ from router_core.learning.prompts import (
     Rows,
     fit,
 )
+from router_core.learning.sketch import sketch
 from router_core.types import Json
 
 HAND_FROM, WORDS_FROM = 100, 500
@@ -148,6 +149,7 @@ def train_policy(bench: Bench, *, embedding: Embedding | None = None, seed: int 
             "value": round(evidence.value, 4),
             "single_models": round(evidence.base, 4),
         },
+        "texts": sketch(example.text for example in bench.examples),
     }
     heads = learned.fitted.heads(bench.models, learned.calibrations, trained)
     return TrainedPolicy(heads, learned.recipe, evidence, learned.compared)

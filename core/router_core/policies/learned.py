@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from heapq import nlargest
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from router_core.features import deciding_turn
 from router_core.learning.examples import STRONG, WEAK
 from router_core.learning.heads import Heads, logit, sigmoid
+from router_core.learning.sketch import share_seen
 from router_core.learning.text import NAMES, Reading, read
 from router_core.learning.weights_file import path_of
 from router_core.policies.base import Candidate, Choice
@@ -72,6 +73,10 @@ class LearnedPolicy:
     def models(self) -> tuple[str, ...]:
         """The models that the file was trained on, weakest first."""
         return tuple(self._places)
+
+    def share_seen(self, texts: Iterable[str]) -> float:
+        """The share of these texts that the file was trained on, 0..1, about; 0 for files that do not tell."""
+        return share_seen(self._heads.trained.get("texts"), texts)
 
     def decide(self, request: RequestView, candidates: Sequence[Candidate]) -> Choice:
         """Predict, and take the model that is worth its cost."""
