@@ -91,7 +91,7 @@ def test_predicted_qualities_are_compared_for_the_certified_pair():
         def decide(self, request, candidates):
             return choice(9.0, quality={"mini": 0.5, "mid": 0.9, "big": 0.8})
 
-    made = GuardedPolicy(Predicts(), certificate(threshold=0.35)).decide(request(), candidates())
+    made = GuardedPolicy(Predicts(), certificate(policy="predicts", threshold=0.35)).decide(request(), candidates())
     assert (made.start, made.score) == ("mini", pytest.approx(0.3))
 
 
@@ -115,11 +115,12 @@ def test_a_guarded_policy_is_made_from_options(tmp_path):
         ({"policy": 3}, "guarded.policy: 3 is no policy"),
         ({"level": 2}, "level: 2"),
         ({"certificate": "nowhere.json"}, "nowhere.json: cannot be read"),
+        ({"policy": "complexity"}, "'complexity' is not 'difficulty', which the certificate is for"),
     ],
 )
 def test_wrong_options_are_told(tmp_path, options, told):
     path = tmp_path / "certificate.json"
-    certificate().write(path)
+    certificate(policy="difficulty").write(path)
     with pytest.raises(ConfigError, match=told):
         make_policy("guarded", {"policy": "difficulty", "certificate": str(path)} | options, TIERS)
 
@@ -212,7 +213,7 @@ def test_a_policy_that_must_be_awaited_is():
         async def decide(self, request, candidates):
             return choice(0.1)
 
-    made = asyncio.run(GuardedPolicy(Later(), certificate()).decide(request(), candidates()))
+    made = asyncio.run(GuardedPolicy(Later(), certificate(policy="later")).decide(request(), candidates()))
     assert made.start == "mini"
 
 
@@ -227,7 +228,7 @@ def test_a_policy_that_asks_models_asks_them_within_its_bounds():
             answer = yield Consult("mini", "how hard?")
             return choice(answer)
 
-    policy = GuardedPolicy(Asks(), certificate())
+    policy = GuardedPolicy(Asks(), certificate(policy="asks"))
     consultation = policy.decide(request(), candidates())
     assert next(consultation) == Consult("mini", "how hard?")
     with pytest.raises(StopIteration) as done:

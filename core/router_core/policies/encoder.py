@@ -68,6 +68,11 @@ class TransformersPolicy:
                 raise self._unknown(label, tiers)
         check_installed()
 
+    @property
+    def source(self) -> str:
+        """What certificates call this policy: its folder."""
+        return Path(self._folder).name
+
     def decide(self, request: RequestView, candidates: Sequence[Candidate]) -> Choice:
         """The weakest candidate above which no stronger one is likely to be needed."""
         names = [candidate.model.name for candidate in candidates]

@@ -34,7 +34,8 @@ class GuardedPolicy(AroundPolicy):
         tiers: the names of all models, weakest first: the certificate's must be among them. Not checked if left out.
 
     Raises:
-        ConfigError: the certificate cannot be read or is of unknown models, or ``level`` is out of range.
+        ConfigError: the certificate cannot be read, is of another policy or of unknown models, or ``level`` is out of
+            range.
     """
 
     name = "guarded"
@@ -50,6 +51,12 @@ class GuardedPolicy(AroundPolicy):
         super().__init__(policy)
         self.certificate = certificate if isinstance(certificate, Certificate) else Certificate.read(Path(certificate))
         self.monitor = PromiseMonitor(self.certificate, level=level)
+        source = getattr(policy, "source", policy.name)
+        if source != self.certificate.policy:
+            raise ConfigError(
+                f"policy: guarded.policy: {source!r} is not {self.certificate.policy!r}, which the certificate is "
+                "for; give that one, or calibrate anew"
+            )
         for name in (self.certificate.weak, self.certificate.strong):
             if tiers and name not in {*tiers, WEAK, STRONG}:
                 raise ConfigError(

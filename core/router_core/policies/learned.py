@@ -70,6 +70,11 @@ class LearnedPolicy:
         self._embedder = Embedder(self.name, self._file, self._heads.embedding_size, embedding)
 
     @property
+    def source(self) -> str:
+        """What certificates call this policy: its file, or its own name for the file that ships."""
+        return self.name if self._file == DEFAULT_FILE.name else self._file
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The models that the file was trained on, weakest first."""
         return tuple(self._places)
