@@ -58,6 +58,22 @@ def test_show_tells_what_is_remembered_and_explains_each_step(store: Store, run:
     assert "faq" in only
 
 
+def test_a_part_is_shown_with_the_same_numbers_as_the_whole(store: Store, run: Run) -> None:
+    """Places borrow from each other, also where only one of them is shown."""
+    other = Place("another", "summary")
+    evidence = [judgement(PLAN, "small", 0.0, 100)] * 9 + [judgement(other, "small", 1.0, 100)]
+    evidence += [judgement(place, "large", 1.0, 100) for place in (PLAN, other)] * 9
+    store.remember(Batch("me", 2, 2.0, tuple(each for group in evidence for each in group), ()))
+
+    def lines(*options: str) -> list[str]:
+        shown = run("memory", "show", *options).stdout.splitlines()
+        start = next(at for at, line in enumerate(shown) if line.startswith("another"))
+        return [" ".join(line.split()) for line in shown[start : start + 2]]
+
+    assert lines() == lines("--call-site", "another")
+    assert "%" in lines()[0], "it took no step, and its models are compared all the same"
+
+
 def test_show_writes_json(store: Store, run: Run) -> None:
     shown = json.loads(run("memory", "show", "--json", "--task", "question").stdout)
     assert [(place["call_site"], sorted(place["models"])) for place in shown["places"]] == [("faq", ["large", "small"])]

@@ -187,3 +187,13 @@ def test_what_a_cascade_did_not_ask_is_taken_from_weaker_models_only():
     assert easy.outcomes["large"] == Outcome(quality=1.0, cost_usd=8.0)
     assert hard == rows[1]
     assert set(forced.outcomes) == {"large"}
+
+
+def test_a_bad_answer_that_was_served_says_nothing_against_a_stronger_model():
+    bad = Example(text="bad", outcomes={"small": Outcome(quality=0.0)})
+    asked = [
+        Example(text=f"{at}", outcomes={"large": Outcome(quality=quality)}) for at, quality in enumerate((1.0, 0.8))
+    ]
+
+    assert completed([bad, *asked], ("small", "large"))[0].outcomes["large"].quality == pytest.approx(0.9)
+    assert set(completed([bad], ("small", "large"))[0].outcomes) == {"small"}

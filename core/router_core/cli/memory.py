@@ -73,7 +73,8 @@ def show_memory(where: Where, only: Only, *, to_json: bool) -> None:
         ConfigError: there is no memory. StoreError: the store cannot be used.
     """
     with _kept(where) as keeper:
-        contents = _part(keeper.memory(), only)
+        known = keeper.memory()
+    contents = _part(known, only)
     if to_json:
         typer.echo(json.dumps(as_json(contents), indent=2, ensure_ascii=False))
         return
@@ -81,7 +82,7 @@ def show_memory(where: Where, only: Only, *, to_json: bool) -> None:
         typer.echo("Nothing is remembered: every request starts with the strongest model.")
         return
     policy, console = _policy(where.config), Console()
-    console.print(_models(contents, Limits() if policy is None else policy.limits))
+    console.print(_models(contents, known, Limits() if policy is None else policy.limits))
     console.print()
     if contents.steps:
         console.print(_steps(contents.steps))
@@ -184,12 +185,15 @@ def _strongest(steps: Iterable[Step], place: Place) -> str:
 # ------------------------------------------------------------------------------------------------------------- showing
 
 
-def _models(contents: Contents, limits: Limits) -> Table:
+def _models(contents: Contents, known: Contents, limits: Limits) -> Table:
+    """What is to be shown. ``known`` is all there is: places borrow from each other."""
     numeric = ("Good", "Bad", "In all", "As good", "Rejected")
     table = plain_table("Call site", "Task", "Model", "", *numeric, numeric=numeric)
-    book = MemoryBook(contents)
+    book = MemoryBook(known)
+    # The strongest model of a router is the same everywhere.
+    usual = next((step.from_model for step in known.steps if step.number == 1), "")
     for place, models in _by_place(contents).items():
-        last, strongest = book.last_step(place), _strongest(contents.steps, place)
+        last, strongest = book.last_step(place), _strongest(contents.steps, place) or usual
         for at, model in enumerate(models):
             seen, verified = book.of(place, model), book.of(place, model, Kind.VERIFIED)
             is_now = last is not None and last.to_model == model
