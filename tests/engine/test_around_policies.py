@@ -1,6 +1,5 @@
 """Policies around a policy: a certified threshold that is guarded, and a share of strong calls."""
 
-import asyncio
 import random
 
 import pytest
@@ -206,14 +205,14 @@ def test_feedback_reaches_the_monitor_and_goes_on_to_a_policy_that_learns():
 
 
 # ----------------------------------------------------------------------------------------------- however it is decided
-def test_a_policy_that_must_be_awaited_is():
+async def test_a_policy_that_must_be_awaited_is():
     class Later:
         name = "later"
 
         async def decide(self, request, candidates):
             return choice(0.1)
 
-    made = asyncio.run(GuardedPolicy(Later(), certificate(policy="later")).decide(request(), candidates()))
+    made = await GuardedPolicy(Later(), certificate(policy="later")).decide(request(), candidates())
     assert made.start == "mini"
 
 
