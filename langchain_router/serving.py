@@ -128,7 +128,7 @@ class Requests:
     def feedback(self, name: str, score: float, comment: str | None) -> None:
         """Say how good the answer to a request was, or those to all requests of a run."""
         with as_langchain_errors():
-            give_feedback(name, score, comment, known=self._known, ledger=self._ledger, observers=self._observers)
+            give_feedback(name, score, comment, known=self._known.of, ledger=self._ledger, observers=self._observers)
 
     def _opened(self, asked: Asked, messages: list[BaseMessage], config: RunnableConfig, run_manager: Any) -> Tab:
         view = asked.view(messages, config, self._defaults, self._rules.registry)

@@ -63,7 +63,7 @@ class Requests:
     def feedback(self, request_id: str, score: float, comment: str | None, audience: Audience) -> None:
         """Say how good the answer to a request was."""
         told = (*audience.observers, *self._rules.learners)
-        give_feedback(request_id, score, comment, known=self._known, ledger=audience.ledger, observers=told)
+        give_feedback(request_id, score, comment, known=self._known.of, ledger=audience.ledger, observers=told)
 
     def answer(self, call: Call, audience: Audience) -> Any:
         """The response in one piece; for a structured call the object."""

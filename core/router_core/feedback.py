@@ -6,7 +6,7 @@ import inspect
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from router_core.errors import InvalidRequest
@@ -20,7 +20,7 @@ _KEPT = 10_000
 
 
 class Known:
-    """The latest requests by the names that an application has for them; the router's own ids are always among them.
+    """The latest requests by the names that a framework has for them; the router's own ids are always among them.
 
     A name may be of several requests: the run of a LangChain chain that asked twice.
     """
@@ -44,9 +44,16 @@ class Known:
 
 
 def give_feedback(
-    name: str, score: float, comment: str | None, *, known: Known, ledger: Ledger | None, observers: Sequence[Observer]
+    name: str,
+    score: float,
+    comment: str | None,
+    *,
+    known: Callable[[str], Sequence[str]],
+    ledger: Ledger | None,
+    observers: Sequence[Observer],
 ) -> None:
-    """Keep what is said of the answer to the request of this name, and tell the observers.
+    """Keep what is said of the answer to the request of this name, and tell the observers. ``known`` tells the latest
+    requests of a name.
 
     Raises:
         InvalidRequest: the score is not between 0 and 1, the comment is no text, or the request is not known.
@@ -58,11 +65,11 @@ def give_feedback(
         raise InvalidRequest(f"score: {score!r} is not between 0 (useless) and 1 (as good as can be)")
     if comment is not None and not isinstance(comment, str):
         raise InvalidRequest(f"comment: {type(comment).__name__} is not text")
-    given = [Feedback(each, float(score), comment, time.time()) for each in known.of(name) or (name,)]
+    given = [Feedback(each, float(score), comment, time.time()) for each in known(name) or (name,)]
     if ledger is not None:
         kept = [feedback for feedback in given if ledger.store.save_feedback(feedback)]
     else:
-        kept = [feedback for feedback in given if known.of(feedback.request_id)]
+        kept = [feedback for feedback in given if known(feedback.request_id)]
     if not kept:
         where = "the ledger" if ledger is not None else "the latest requests of this router, which has no ledger"
         raise InvalidRequest(f"request_id: {name!r} is not among {where}; give the id that a receipt tells")

@@ -16,7 +16,7 @@ from router_core.constraints import Outlook
 from router_core.effects import Flow, Host
 from router_core.errors import RouterError
 from router_core.events import Observer
-from router_core.feedback import Known, give_feedback
+from router_core.feedback import give_feedback
 from router_core.hosts.chat import ChatPayload, Chunk, prepare
 from router_core.latency import Observations
 from router_core.ledger import Ledger
@@ -77,7 +77,6 @@ class Router:
         self.constraints = resolved(constraints, registry)
         self._ledger = ledger
         self._receipts: deque[Receipt] = deque(maxlen=KEPT)
-        self._known = Known()
         self._rules = make_rules(registry, policy=policy, verifiers=verifiers, settings=settings, ledger=ledger)
         self._observers = (*observers, *self._rules.learners)
         self._host = host or _openai_host(registry)
@@ -177,7 +176,11 @@ class Router:
         Raises:
             InvalidRequest: the score is out of range, or the request is unknown. StoreError: it cannot be kept.
         """
-        give_feedback(request_id, score, comment, known=self._known, ledger=self._ledger, observers=self._observers)
+
+        def known(name: str) -> list[str]:
+            return [receipt.request_id for receipt in self._receipts if receipt.request_id == name]
+
+        give_feedback(request_id, score, comment, known=known, ledger=self._ledger, observers=self._observers)
 
     def close(self) -> None:
         """Free the connections of sync calls. The router can still be used: it opens new ones."""
@@ -196,7 +199,6 @@ class Router:
     ) -> tuple[Flow[Reply], Tab, drive.World[ChatPayload, Chunk]]:
         view, payload = prepare(messages, options, defaults=self.constraints, registry=self.registry)
         tab = Tab(view, self._rules.outlook)
-        self._known.add(tab.request_id)
         mode = mode or options.get("stream_mode") or self.settings.stream_mode
         flow = cascade(self._rules, tab, mode=mode, observed=bool(self._observers))
         return flow, tab, self._world(payload)
