@@ -154,14 +154,15 @@ def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool
 def _attempt(rules: Rules, tab: Tab, ask: _Ask) -> Flow[tuple[Flight, Timed, Verdict]]:
     """One answer, and what the verifiers say of it."""
     voice = ask.next_voice()
-    others = ask.others()
+    comparing = rules.comparing
+    others = () if comparing is None else ask.others(comparing)
     flight = tab.depart(ask.ladder.current)
-    beside = [tab.depart(model, AttemptRole.CONSENSUS) for model in others]
+    flights = [flight, *(tab.depart(model, AttemptRole.CONSENSUS) for model in others)] if others else [flight]
     if tab.observed:
-        for each in (flight, *beside):
+        for each in flights:
             yield from Tell(Called(tab.request_id, each.number, each.model.name))
-    if beside and rules.comparing is not None:
-        return (yield from _compared(rules, rules.comparing, tab, [flight, *beside]))
+    if others and comparing is not None:
+        return (yield from _compared(rules, comparing, tab, flights))
     flight.arrived = timed = yield from CallModel(
         flight.model, voice, ask.note, tab.caps.get(flight.model.name), flight.number
     )
@@ -339,17 +340,17 @@ class _Ask:
             return Voice.LIVE
         return Voice.PREFIX if self._mode == "prefix" else Voice.HELD
 
-    def others(self) -> list[Model]:
+    def others(self, comparing: Compares) -> Sequence[Model]:
         """The models that answer beside the first, to be compared with it. They are not climbed to afterwards."""
-        comparing, request = self._rules.comparing, self._tab.request
-        if comparing is None or self._made > 1 or self.final or self._mode == "commit":
-            return []
+        request = self._tab.request
+        if self._made > 1 or self.final or self._mode == "commit":
+            return ()
         decision = self._tab.decision
         candidates = [candidate.model.name for candidate in decision.candidates] if decision else []
         models = self._rules.registry.by_name
         names = comparing.others(request, self.ladder.current, candidates)
         # Where nobody is left to climb to, it makes no difference whether they agree.
-        return [models[name] for name in names] if self.ladder.above(set(names)) else []
+        return [models[name] for name in names] if self.ladder.above(set(names)) else ()
 
     def escalate(self, attempt: Attempt, reply: Reply, verdict: Verdict) -> Event | None:
         """Climb after a rejected answer."""

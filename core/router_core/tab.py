@@ -171,11 +171,13 @@ class Tab:
             outcome = ReceiptOutcome.FAILED
         else:
             outcome = ReceiptOutcome.CANCELLED
+        if len(self.attempts) > 1:
+            self.attempts.sort(key=lambda attempt: attempt.number)
         self.receipt = Receipt(
             request_id=self.request_id,
             outcome=outcome,
             decision=self.decision,
-            attempts=tuple(sorted(self.attempts, key=lambda attempt: attempt.number)),
+            attempts=tuple(self.attempts),
             latency_s=seconds,
             session=self.request.session,
             call_site=self.request.call_site,
