@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from router_core.effects import Consultation
-from router_core.learning.live_memory import Keeper
 from router_core.records import Candidate, Reason
 from router_core.types import Json, RequestView
+
+if TYPE_CHECKING:
+    from router_core.learning.live_memory import Keeper
 
 __all__ = ["Candidate", "Choice", "MemoryPlace", "Policy", "Remembers", "at_tier", "priors"]
 
