@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import Result
+from typer.testing import CliRunner, Result
 
+from router_core.cli.app import app
 from router_core.config import json_schema
 from router_core.errors import ConfigError
 
@@ -32,6 +33,16 @@ def test_help_names_the_commands_and_loads_nothing_slow() -> None:
     assert shown.splitlines()[-1] == "[]"
     for command in ("demo", "ask", "explain", "models", "config"):
         assert command in shown
+
+
+@pytest.mark.parametrize(
+    ("env", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False), ({"NO_COLOR": ""}, True)]
+)
+def test_errors_have_no_colours_where_none_are_wanted(here: Path, env: dict[str, str], coloured: bool) -> None:  # noqa: FBT001
+    given = {"TERM": "xterm", "NO_COLOR": "", **env}
+    result = CliRunner().invoke(app, ["memory", "show"], env=given, color=True)
+    assert result.exit_code == 2
+    assert ("\x1b" in result.stderr) is coloured
 
 
 def test_the_version_is_the_package_s(run: Run) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -43,7 +44,9 @@ class _Group(TyperGroup):
         except RouterError as error:
             if ctx.params.get("debug"):
                 raise
-            typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+            # As https://no-color.org says; a pipe gets no colours anyway.
+            plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+            typer.secho("error: ", fg="red", bold=True, nl=False, err=True, color=False if plain else None)
             typer.echo(str(error), err=True)
             failed = isinstance(error, (AllAttemptsFailed, AnswersRejected, StreamBroken))
             raise typer.Exit(1 if failed else 2) from None
