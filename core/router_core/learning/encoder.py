@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from router_core.errors import ConfigError
 from router_core.learning.bench import Bench
 from router_core.learning.classifier import NONE, Encoder, check_installed, encoded, library, load, shares_of
-from router_core.learning.evaluation import Contender, measure
 from router_core.learning.metrics import Floats, Indices
-from router_core.learning.train import Evidence, folds
+from router_core.learning.train import Evidence, evidence_of, folds, rows_of
 
 _DECAY = 0.01
 """Weight decay. This, the warm-up, the learning rate and the batch are as BERT's authors have them
@@ -105,7 +103,8 @@ def train_encoder(
         library("torch").manual_seed(how.seed)
         tuned = load(encoder, how.max_length, labels)
         epochs = fine_tune(tuned, part, watched, how, tell)
-        evidence = _evidence(tuned, held_out, how.seed)
+        texts = [example.text for example in held_out.examples]
+        evidence = evidence_of(held_out, predicted(tuned, texts), how.seed)
         if not evidence.better:
             raise ConfigError(
                 f"{to}: not written, for this encoder would be no better than the best single model: {evidence}; give "
@@ -117,27 +116,17 @@ def train_encoder(
     return TrainedEncoder(labels, len(part.examples), epochs, evidence)
 
 
-def _evidence(encoder: Encoder, bench: Bench, seed: int) -> Evidence:
-    contender = Contender("encoder", predicted=predicted(encoder, [example.text for example in bench.examples]))
-    measures = measure(bench, contender, Contender("chance", score=np.zeros(len(bench.examples))), seed=seed).measures
-    name = "apgr" if bench.is_pair else "aiq"
-    value, gain = measures[name].value, measures["gain"]
-    return Evidence(name, len(bench.examples), value, value - gain.value, gain.low, gain.high)
-
-
 def _parts(bench: Bench, seed: int) -> tuple[Bench, Bench, Bench]:
     """What is learned from, what tells when to stop, and what is held out: 70, 10 and 20 % of the groups."""
     names = [example.text if example.group is None else example.group for example in bench.examples]
     fold = folds(np.unique(names, return_inverse=True)[1], 10, seed)
-    parts = tuple(_rows(bench, which) for which in (fold > 2, fold == 2, fold < 2))  # noqa: PLR2004 - of ten folds
+    parts = tuple(
+        rows_of(bench, np.flatnonzero(which))
+        for which in (fold > 2, fold == 2, fold < 2)  # noqa: PLR2004 - of ten folds
+    )
     if not all(each.examples for each in parts):
         raise ConfigError(f"group: {len(set(names))} groups of examples cannot be parted in three; give ten or more")
     return parts[0], parts[1], parts[2]
-
-
-def _rows(bench: Bench, which: npt.NDArray[np.bool_]) -> Bench:
-    examples = tuple(bench.examples[at] for at in np.flatnonzero(which))
-    return replace(bench, examples=examples, quality=bench.quality[which], cost=bench.cost[which])
 
 
 def _columns(bench: Bench, which: Indices) -> Bench:

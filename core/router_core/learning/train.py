@@ -259,10 +259,11 @@ def _evidence(prompts: Prompts, bench: Bench, seed: int) -> Evidence:
     if the_same:
         predicted[:] = predicted.mean(axis=0)
     held_out = np.flatnonzero(np.isin(fold, measured))
-    return _measured(rows_of(bench, held_out), predicted[held_out], seed)
+    return evidence_of(rows_of(bench, held_out), predicted[held_out], seed)
 
 
-def _measured(bench: Bench, predicted: Floats, seed: int) -> Evidence:
+def evidence_of(bench: Bench, predicted: Floats, seed: int) -> Evidence:
+    """What speaks for predictions, P(each model answers well), of examples that were held out."""
     contender = Contender("policy", predicted=predicted)
     chance = Contender("chance", score=np.zeros(len(bench.examples)))
     measures = measure(bench, contender, chance, seed=seed).measures
