@@ -287,8 +287,8 @@ print(os.waitpid(child, 0)[1], flush=True)
         _, errors = process.communicate(timeout=LONG_S)
     free.close()
 
-    assert [[post["percent"] for post in each.posts] for each in (inbox, free)] == [[1, 2], [3]]
-    assert errors == ""
+    told = [[post["percent"] for post in each.posts] for each in (inbox, free)]
+    assert (told, errors) == ([[1, 2], [3]], "")
 
 
 def test_the_url_is_never_shown(

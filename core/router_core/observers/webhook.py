@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import codecs
 import html
 import http.client
 import json
@@ -250,6 +251,8 @@ class _Sender:
         self._timeout_s = timeout_s
         self._tries = tries
         self._pause_s = pause_s
+        # Loaded now: a process forked while its parent's thread loads it for a first post could never post.
+        codecs.lookup("idna")
         # A proxy is not asked for what is on this machine: it would be shown the URL.
         proxies = urllib.request.ProxyHandler({} if _is_here(url) else None)
         # Redirects are not among what it handles: a redirected post would lead anywhere, and without its content.
