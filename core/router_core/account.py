@@ -70,21 +70,22 @@ class Account(Generic[P, C]):
             lost.receipt = receipt
             raise
         finally:
-            self._tell_of(receipt, reached)
+            if self._world.observers:
+                self._tell_of(receipt, reached)
 
     def _closed(self, error: BaseException | None) -> Receipt:
-        now = self._world.clock()
-        self._tab.cut_off(now, self._heard.reply() if self._heard else None)
-        receipt = self._tab.close(now - self._started, error)
-        if self._world.kept is not None:
-            self._world.kept.append(receipt)
+        world, tab = self._world, self._tab
+        now = world.clock()
+        if tab.flights:
+            tab.cut_off(now, self._heard.reply() if self._heard else None)
+        receipt = tab.close(now - self._started, error)
+        if world.kept is not None:
+            world.kept.append(receipt)
         if isinstance(error, RouterError):
             error.receipt = receipt
         return receipt
 
     def _tell_of(self, receipt: Receipt, reached: tuple[BudgetReached, ...]) -> None:
-        if not self._world.observers:
-            return
         strongest = self._tab.outlook.strongest
         baseline = None if strongest is None else self._tab.baseline_nano(strongest)
         events: tuple[Event, ...] = (
@@ -114,7 +115,8 @@ class Account(Generic[P, C]):
                 lost.receipt = receipt
                 raise
             finally:
-                self._tell_of(receipt, reached)
+                if self._world.observers:
+                    self._tell_of(receipt, reached)
 
     # Calls in one piece.
 

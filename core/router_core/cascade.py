@@ -67,12 +67,15 @@ class Rules:
     """The policy, if it asks models."""
     ask_later: tuple[Consults, ...] = field(init=False)
     """The verifiers that ask models."""
+    remembers: bool = field(init=False)
+    """Whether the policy keeps what it learns."""
 
     def __post_init__(self) -> None:
         found = next((verifier for verifier in self.verifiers if isinstance(verifier, Compares)), None)
         object.__setattr__(self, "comparing", found)
         object.__setattr__(self, "asks_first", self.policy if isinstance(self.policy, Consults) else None)
         object.__setattr__(self, "ask_later", tuple(each for each in self.verifiers if isinstance(each, Consults)))
+        object.__setattr__(self, "remembers", isinstance(self.policy, Remembers))
         for each in (self.policy, *self.verifiers):
             for name in getattr(each, "asks", ()):
                 self.registry.find(name)
@@ -130,7 +133,9 @@ def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool
         ConfigError for a policy's impossible choice; whatever a user's own policy or verifier raises.
     """
     tab.observed = observed
-    tab.decision = decision = yield from _decide_and_hold(rules, tab)
+    tab.decision = decision = yield from (
+        _decide_and_hold(rules, tab) if rules.ledger else _decide(rules, tab, *_candidates(rules, tab))
+    )
     if observed:
         yield from Tell(Decided(tab.request_id, decision))
     ask = _Ask(rules, tab, decision, mode)
@@ -154,27 +159,29 @@ def cascade(rules: Rules, tab: Tab, *, mode: StreamMode = "hold", observed: bool
 def _attempt(rules: Rules, tab: Tab, ask: _Ask) -> Flow[tuple[Flight, Timed, Verdict]]:
     """One answer, and what the verifiers say of it."""
     voice = ask.next_voice()
-    comparing = rules.comparing
+    model, comparing = ask.ladder.current, rules.comparing
     others = () if comparing is None else ask.others(comparing)
-    flight = tab.depart(ask.ladder.current)
-    flights = [flight, *(tab.depart(model, AttemptRole.CONSENSUS) for model in others)] if others else [flight]
-    if tab.observed:
-        for each in flights:
-            yield from Tell(Called(tab.request_id, each.number, each.model.name))
+    flight = tab.depart(model)
     if others and comparing is not None:
-        return (yield from _compared(rules, comparing, tab, flights))
-    flight.arrived = timed = yield from CallModel(
-        flight.model, voice, ask.note, tab.caps.get(flight.model.name), flight.number
-    )
+        return (yield from _compared(rules, comparing, tab, flight, others))
+    if tab.observed:
+        yield from Tell(Called(tab.request_id, flight.number, model.name))
+    # The effect itself, for ``yield from`` would make a generator of each.
+    timed: Timed = yield CallModel(model, voice, ask.note, tab.caps.get(model.name), flight.number)
+    flight.arrived = timed
     if timed.complete:
         return flight, timed, (yield from _judge(rules, tab, rules.verifiers, timed.result))
     return flight, *(yield from _judge_beginning(rules, tab, flight, timed))
 
 
 def _compared(
-    rules: Rules, comparing: Compares, tab: Tab, flights: Sequence[Flight]
+    rules: Rules, comparing: Compares, tab: Tab, first: Flight, others: Sequence[Model]
 ) -> Flow[tuple[Flight, Timed, Verdict]]:
     """The answer of several models that the others bear out, and what the verifiers say of it."""
+    flights = [first, *(tab.depart(model, AttemptRole.CONSENSUS) for model in others)]
+    if tab.observed:
+        for each in flights:
+            yield from Tell(Called(tab.request_id, each.number, each.model.name))
     calls = [CallModel(f.model, Voice.HELD, None, tab.caps.get(f.model.name), f.number) for f in flights]
     came = yield from CallMany(tuple(calls))
     chosen, verdict = comparing.compare(tab.request, [timed.result for timed in came])
@@ -194,9 +201,7 @@ def _decide_and_hold(rules: Rules, tab: Tab) -> Flow[Decision]:
     Raises:
         NoFeasibleModel, BudgetExceeded.
     """
-    if not rules.ledger:
-        return (yield from decide(rules, tab))
-    if isinstance(rules.policy, Remembers):
+    if rules.remembers:
         yield from Limits()  # opens the store that it remembers in
     candidates, refusals = _candidates(rules, tab)
     names = tuple(candidate.model.name for candidate in candidates)
@@ -231,10 +236,13 @@ def _decide(
 ) -> Flow[Decision]:
     policy, request = rules.policy, tab.request
     choice = policy.decide(request, candidates)
-    if isinstance(choice, Generator):
-        choice = (yield from consulted(rules.registry, tab, choice, AttemptRole.POLICY)) if consult else unasked(choice)
-    elif not isinstance(choice, Choice):
-        choice = yield from Await(choice, f"the policy {policy.name!r}")
+    if not isinstance(choice, Choice):
+        if not isinstance(choice, Generator):
+            choice = yield from Await(choice, f"the policy {policy.name!r}")
+        elif consult:
+            choice = yield from consulted(rules.registry, tab, choice, AttemptRole.POLICY)
+        else:
+            choice = unasked(choice)
     decision = _explain(request, policy.name, candidates, refusals, choice)
     if rules.comparing is not None:
         decision = decision._replace(features={**decision.features, **rules.comparing.forecast(request)})
@@ -261,16 +269,16 @@ def _explain(
             raise NoFeasibleModel(refusals)
     ladder, fallbacks = _order(names, kept, choice)
     return Decision(
-        policy=policy,
-        reason=_reason(request, choice, start=ladder[0], alone=len(kept) == 1),
-        ladder=ladder,
-        fallbacks=fallbacks,
-        candidates=tuple(candidates if kept is names else [c for c in candidates if c.model.name in kept]),
-        refusals=tuple(refusals),
-        quality=choice.quality,
-        score=choice.score,
-        confidence=choice.confidence,
-        features=choice.features,
+        policy,
+        _reason(request, choice, start=ladder[0], alone=len(kept) == 1),
+        ladder,
+        fallbacks,
+        tuple(candidates if kept is names else [c for c in candidates if c.model.name in kept]),
+        tuple(refusals),
+        choice.quality,
+        choice.score,
+        choice.confidence,
+        choice.features,
     )
 
 
@@ -304,39 +312,31 @@ class _Ask:
         "_made",
         "_mode",
         "_rules",
-        "_serve",
+        "_settings",
         "_tab",
-        "_tell_why",
-        "_verified",
         "final",
         "ladder",
         "note",
     )
 
     def __init__(self, rules: Rules, tab: Tab, decision: Decision, mode: StreamMode) -> None:
-        settings = rules.outlook.settings
         self._rules = rules
+        self._settings = settings = rules.outlook.settings
         self._tab = tab
         self._mode = mode
-        self._verified = bool(rules.verifiers)
-        self._serve = settings.on_rejected == "serve"
-        self._tell_why = settings.tell_why
         self._limit = tab.request.constraints.max_attempts or settings.max_attempts
         self._made = 0
         self.note: str | None = None
         self.final = False
-        models = rules.registry.by_name
-        self.ladder = Ladder(
-            [models[name] for name in decision.ladder], [models[name] for name in decision.fallbacks], settings.retries
-        )
+        self.ladder = Ladder(rules.registry.by_name, decision.ladder, decision.fallbacks, settings.retries)
 
     def next_voice(self) -> Voice:
         """How the coming call may speak. ``final`` is then whether its answer is served even if a verifier dislikes it,
         because nothing can replace it."""
         self._made += 1
-        last = not self.ladder.can_climb or self._made == self._limit
-        self.final = last and self._serve
-        if self.final or self._mode == "commit" or not self._verified:
+        last = self._made == self._limit or not self.ladder.can_climb
+        self.final = last and self._settings.on_rejected == "serve"
+        if self.final or self._mode == "commit" or not self._rules.verifiers:
             return Voice.LIVE
         return Voice.PREFIX if self._mode == "prefix" else Voice.HELD
 
@@ -357,7 +357,7 @@ class _Ask:
         if self._made == self._limit or not self.ladder.can_climb:
             raise AnswersRejected(self._tab.attempts, reply)
         to = self.ladder.climb()
-        if self._tell_why:
+        if self._settings.tell_why:
             self.note = f"An earlier answer to this was rejected as {verdict.code}: {verdict.detail}"
         return Escalated(self._tab.request_id, attempt, verdict, to.name) if self._tab.observed else None
 
@@ -378,10 +378,11 @@ def _judge(rules: Rules, tab: Tab, verifiers: Sequence[Verifier], result: Reply 
     if isinstance(result, Reply):
         for verifier in verifiers:
             verdict = verifier.check(tab.request, result)
-            if isinstance(verdict, Generator):
-                verdict = yield from consulted(rules.registry, tab, verdict, AttemptRole.JUDGE)
-            elif not isinstance(verdict, Verdict):
-                verdict = yield from Await(verdict, f"the verifier {verifier.name!r}")
+            if not isinstance(verdict, Verdict):
+                if isinstance(verdict, Generator):
+                    verdict = yield from consulted(rules.registry, tab, verdict, AttemptRole.JUDGE)
+                else:
+                    verdict = yield from Await(verdict, f"the verifier {verifier.name!r}")
             if not verdict.accepted:
                 return verdict
             accepted = accepted if verdict is ACCEPT else verdict

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator
 from contextlib import aclosing
-from typing import Any, TypeVar, assert_never, cast
+from typing import Any, TypeVar, assert_never
 
 from router_core.account import Account
 from router_core.effects import AskForMore, Await, CallMany, CallModel, Flow, Limits, Reserve, Resume, Tell, Voice
@@ -31,7 +31,8 @@ def run(flow: Flow[R], tab: Tab, world: World[P, C]) -> R:
             try:
                 effect = flow.send(result)
             except StopIteration as done:
-                return cast("R", done.value)
+                answer: R = done.value
+                return answer
             match effect:
                 case CallModel():
                     result = account.call(effect)
@@ -55,7 +56,8 @@ async def arun(flow: Flow[R], tab: Tab, world: World[P, C]) -> R:
             try:
                 effect = flow.send(result)
             except StopIteration as done:
-                return cast("R", done.value)
+                answer: R = done.value
+                return answer
             match effect:
                 case CallModel():
                     result = await account.acall(effect)

@@ -1,8 +1,8 @@
 """What the engine asks of the world, and the port through which a host answers.
 
 The engine is a generator. It yields an effect and receives the result; it never waits, reads a clock or calls a model
-itself. An effect is a small frozen class that knows its result type, so that ``reply = yield from CallModel(...)`` is
-typed. The list is closed: drivers end their dispatch in ``assert_never``.
+itself. An effect is a small class, only to be read, that knows its result type, so that ``reply = yield from
+CallModel(...)`` is typed. The list is closed: drivers end their dispatch in ``assert_never``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Timed(NamedTuple):
     partial: Reply | None = None
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, like ``Tell``: one is made for each call, and a frozen one takes three times as long.
+@dataclass(slots=True)
 class CallModel(_Effect[Timed]):
     """Call one model with the request's payload, or with a ``question`` instead. ``note`` is what the model is told of
     the answer it replaces; ``max_tokens`` limits its answer, if the request does not limit it further itself.
@@ -114,7 +115,7 @@ class AskForMore(_Effect[bool]):
     exceeded: BudgetExceeded
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tell(_Effect[None]):
     """Tell the observers."""
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 
 from router_core.types import TRANSIENT, Failed, FailureKind, Model
 
 
 class Ladder:
-    """The models that a request may still go to. ``up`` are the start and what it may climb to, ``down`` the weaker
-    ones, nearest first, for failures only."""
+    """Those of ``models`` (by their names) that a request may still go to. ``up`` names the start and what it may climb
+    to, ``down`` the weaker ones, nearest first, for failures only."""
 
     __slots__ = ("_down", "_retries", "_up", "current")
 
-    def __init__(self, up: Iterable[Model], down: Iterable[Model], retries: int) -> None:
+    def __init__(self, models: Mapping[str, Model], up: Sequence[str], down: Sequence[str], retries: int) -> None:
         # Stacks: the next model is the last.
-        self._up = list(up)[::-1]
-        self._down = list(down)[::-1]
+        self._up = [models[name] for name in reversed(up)]
+        self._down = [models[name] for name in reversed(down)]
         self._retries = retries
         self.current = self._up.pop()
 

@@ -18,6 +18,7 @@ _GAMMA = 1.04
 
 _LOG_GAMMA = math.log(_GAMMA)
 _SHORTEST_S = 1e-6
+_FIRST_BUCKET = math.ceil(math.log(_SHORTEST_S) / _LOG_GAMMA)
 _FORGET_AT = 1_000
 """Observations after which all counts are halved, so that old ones fade."""
 
@@ -42,7 +43,7 @@ class QuantileSketch:
 
     def add(self, value: float) -> None:
         """Count one value; the smallest that is told apart is a microsecond."""
-        bucket = math.ceil(math.log(max(value, _SHORTEST_S)) / _LOG_GAMMA)
+        bucket = math.ceil(math.log(value) / _LOG_GAMMA) if value > _SHORTEST_S else _FIRST_BUCKET
         self._counts[bucket] = self._counts.get(bucket, 0) + 1
         self.total += 1
         if self.total >= self._forget_at:
@@ -71,10 +72,13 @@ def _middle(bucket: int) -> float:
 
 @dataclass(slots=True)
 class _Record:
+    """``expected`` is what ``Observations.of`` says: asked for each model of every request, told once a call."""
+
     mean_s: float
     mean_output: float | None = None
     sketch: QuantileSketch = field(default_factory=QuantileSketch)
     slow_s: float | None = None
+    expected: tuple[float | None, int | None] = (None, None)
 
 
 class Observations:
@@ -94,9 +98,15 @@ class Observations:
             if output_tokens is not None:
                 before = float(output_tokens) if record.mean_output is None else record.mean_output
                 record.mean_output = before + _ALPHA * (output_tokens - before)
-            record.sketch.add(seconds)
-            if record.sketch.total >= _ENOUGH and record.sketch.total % _ENOUGH == 0:
-                record.slow_s = record.sketch.quantile(QUANTILE)
+            sketch = record.sketch
+            sketch.add(seconds)
+            if sketch.total % _ENOUGH == 0 and sketch.total >= _ENOUGH:
+                record.slow_s = sketch.quantile(QUANTILE)
+            slow_s, output = record.slow_s, record.mean_output
+            record.expected = (
+                record.mean_s if slow_s is None or slow_s < record.mean_s else slow_s,
+                None if output is None else math.ceil(output),
+            )
 
     def of(self, model: str) -> tuple[float | None, int | None]:
         """Seconds and output tokens to expect of an answer; None where nothing was seen yet.
@@ -104,7 +114,4 @@ class Observations:
         Of the seconds it is the larger of the mean and the 90 % quantile: a careful guess.
         """
         record = self._records.get(model)
-        if record is None:
-            return None, None
-        seconds = record.mean_s if record.slow_s is None else max(record.mean_s, record.slow_s)
-        return seconds, None if record.mean_output is None else math.ceil(record.mean_output)
+        return (None, None) if record is None else record.expected

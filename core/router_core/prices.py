@@ -88,9 +88,10 @@ class PriceBook:
         is not the usual one, or if the parts of the usage contradict each other (more cached than input tokens): then
         nobody can tell what will be billed. The user's own price holds for every tier.
         """
-        return self._cost_at(self._now(), model, usage, service_tier)
+        return self._cost_at(None, model, usage, service_tier)
 
-    def _cost_at(self, moment: datetime, model: Model, usage: Usage, service_tier: str | None) -> Cost | None:
+    def _cost_at(self, moment: datetime | None, model: Model, usage: Usage, service_tier: str | None) -> Cost | None:
+        """The cost at a moment, None for now."""
         if _contradicts_itself(usage):
             return None
         if model.price is not None:
@@ -98,6 +99,7 @@ class PriceBook:
         found = self._find(model)
         if found is None:
             return None
+        moment = moment or self._now()
         try:
             if service_tier is None or service_tier in _USUAL_TIERS:
                 return Cost(self._by_list(found, usage, model.provider, moment), _published_version())
@@ -217,7 +219,8 @@ def _contradicts_itself(usage: Usage) -> bool:
         usage.cache_read_tokens + usage.cache_write_tokens > usage.input_tokens
         or usage.cache_write_1h_tokens > usage.cache_write_tokens
         or usage.input_audio_tokens > usage.input_tokens
-        or max(usage.reasoning_tokens, usage.output_audio_tokens) > usage.output_tokens
+        or usage.reasoning_tokens > usage.output_tokens
+        or usage.output_audio_tokens > usage.output_tokens
     )
 
 

@@ -30,6 +30,7 @@ from router_core.types import (
 )
 
 _ERROR_LENGTH = 200
+_NOTHING = Reply(text="")
 
 # Seeded by the system, and no secret. To ask the system for each id would let go of the interpreter's lock each time,
 # which is slow to get back while the thread of a store is busy.
@@ -63,7 +64,7 @@ class Tab:
 
     request: RequestView
     outlook: Outlook
-    request_id: str = field(default_factory=lambda: f"{_ids.getrandbits(128):032x}")
+    request_id: str = field(default_factory=lambda: _ids.randbytes(16).hex())
     decision: Decision | None = None
     attempts: list[Attempt] = field(default_factory=list)
     flights: dict[int, Flight] = field(default_factory=dict)
@@ -84,60 +85,61 @@ class Tab:
 
     def book(self, flight: Flight, timed: Timed, outcome: AttemptOutcome, verdict: Verdict | None = None) -> Attempt:
         """Enter the attempt that a call was."""
-        model, result = flight.model, timed.result
-        failed = result if isinstance(result, Failed) else None
-        usage = self._usage(timed, flight.question)
+        model, result, question = flight.model, timed.result, flight.question
+        if isinstance(result, Failed):
+            failure, error, heard = result.kind, _short(result.error), timed.partial or _NOTHING
+        else:
+            failure, error, heard = None, None, result
+        usage = heard.usage or self._unreported(timed, question)
         used = usage.input_tokens or usage.output_tokens
-        heard = timed.partial if isinstance(result, Failed) else result
-        cost = self._cost(model, usage, heard)
+        # Nothing used costs nothing, whether or not the price is known.
+        nano, price_version = self._cost(model, usage, heard) or (None if used else 0, None)
+        # By position, in the order of the fields: by name it takes twice as long.
         attempt = Attempt(
-            number=flight.number,
-            model=model.name,
-            provider=model.provider,
-            outcome=outcome,
-            latency_s=timed.seconds,
-            first_token_s=timed.first_token_s,
-            usage=usage,
-            # Nothing used costs nothing, whether or not the price is known.
-            cost_nano=cost.nano if cost else None if used else 0,
-            price_version=cost.price_version if cost else None,
-            verdict=verdict,
-            failure=failed.kind if failed else None,
-            error=_short(failed.error) if failed else None,
-            service_tier=heard.service_tier if heard else None,
-            model_id=heard.model_id if heard else None,
-            finish_reason=heard.finish_reason if heard else None,
-            role=flight.role,
+            flight.number,
+            model.name,
+            model.provider,
+            outcome,
+            timed.seconds,
+            timed.first_token_s,
+            usage,
+            nano,
+            price_version,
+            verdict,
+            failure,
+            error,
+            heard.service_tier,
+            heard.model_id,
+            heard.finish_reason,
+            flight.role,
         )
         self.attempts.append(attempt)
         del self.flights[flight.number]
         # What used nothing came out of a cache: it says nothing of the model. A judge's word says nothing of an answer.
-        told = used and failed is None and outcome is not AttemptOutcome.CANCELLED
-        if told and flight.question is None:
+        if used and failure is None and question is None and outcome is not AttemptOutcome.CANCELLED:
             self.outlook.observations.add(model.name, timed.seconds, None if usage.estimated else usage.output_tokens)
         return attempt
 
-    def _cost(self, model: Model, usage: Usage, heard: Reply | None) -> Cost | None:
+    def _cost(self, model: Model, usage: Usage, heard: Reply) -> Cost | None:
         """What the call cost; None if nothing was used, or nobody knows."""
-        if heard is not None and heard.cached:
+        if heard.cached:
             return Cost(0, CACHE_PRICE)
-        if heard is not None and heard.scripted:
+        if heard.scripted:
             return Cost(0, SCRIPTED_PRICE)
-        if heard is not None and heard.cost_nano is not None:
+        if heard.cost_nano is not None:
             return Cost(heard.cost_nano, PROVIDER_PRICE)
         if not (usage.input_tokens or usage.output_tokens):
             return None
-        return self.outlook.prices.cost(model, usage, heard.service_tier if heard else None)
+        return self.outlook.prices.cost(model, usage, heard.service_tier)
 
-    def _usage(self, timed: Timed, question: Question | None) -> Usage:
+    def _unreported(self, timed: Timed, question: Question | None) -> Usage:
+        """What a call used of which the provider does not say it."""
         result = timed.result
         if isinstance(result, Reply):
-            if result.cached or result.scripted:
-                return result.usage or Usage()
-            return result.usage or self._estimated(result, question)
-        if timed.partial is not None:
-            return timed.partial.usage or self._estimated(timed.partial, question)
-        return self._estimated(None, question) if result.may_be_billed else Usage()
+            return Usage() if result.cached or result.scripted else self._estimated(result, question)
+        if timed.partial is not None or result.may_be_billed:
+            return self._estimated(timed.partial, question)
+        return Usage()
 
     def _estimated(self, reply: Reply | None, question: Question | None) -> Usage:
         said = "" if reply is None else reply.text + "".join(call.name + call.arguments for call in reply.tool_calls)
@@ -173,15 +175,16 @@ class Tab:
             outcome = ReceiptOutcome.CANCELLED
         if len(self.attempts) > 1:
             self.attempts.sort(key=lambda attempt: attempt.number)
+        request = self.request
         self.receipt = Receipt(
-            request_id=self.request_id,
-            outcome=outcome,
-            decision=self.decision,
-            attempts=tuple(self.attempts),
-            latency_s=seconds,
-            session=self.request.session,
-            call_site=self.request.call_site,
-            tags=self.request.tags,
+            self.request_id,
+            outcome,
+            self.decision,
+            tuple(self.attempts),
+            seconds,
+            request.session,
+            request.call_site,
+            request.tags,
         )
         return self.receipt
 
