@@ -15,6 +15,7 @@ from langchain_core.runnables import RunnableBinding
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from langchain_router.catalog import Child, secrets_of
+from langchain_router.structured import native_format
 from router_core.hosts.portable import OPENAI_ONLY
 from router_core.types import ToolSpec
 
@@ -93,6 +94,8 @@ class Binder:
     def __init__(self, children: Mapping[str, Child]) -> None:
         self._children = children
         self.secrets = secrets_of(children.values())
+        self.learned: set[str] = set()
+        """What was learned of the models' servers."""
         self._bound: dict[tuple[Any, ...], _Bound] = {}
 
     @cached_property
@@ -136,12 +139,29 @@ class Binder:
         strict = rest.pop("strict", None)
         if child.provider not in _OPENAI_LIKE:
             rest = {key: value for key, value in rest.items() if key not in OPENAI_ONLY}
-        if not tools and output is None:
-            return model, rest
         if output is not None and strict is None and child.provider in _STRICT_WITH_FORMAT:
             strict = True
+        own = _in_own_words(child.provider, output)
+        if own is not None:
+            rest, output = {**own, **rest}, None
+        if not tools and output is None:
+            return model, rest
         bound = self._with_tools(name, model, tools or [], choice, output, strict)
         return model, {**bound, **rest}
+
+    def formatted(self, name: str, kwargs: dict[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The arguments of a call whose answer is to have a JSON Schema, if the model's own API takes one. What was
+        bound to the model before counts more."""
+        if schema is None or "response_format" in kwargs:
+            return kwargs
+        key = (name, id(schema))
+        found = self._bound.get(key)
+        extra = found.kwargs if found else self._keep(key, (schema,), native_format(self._children[name], schema))
+        both = {**extra, **kwargs}
+        for shared in extra.keys() & kwargs.keys():
+            if isinstance(extra[shared], Mapping) and isinstance(kwargs[shared], Mapping):
+                both[shared] = {**extra[shared], **kwargs[shared]}
+        return both
 
     def _with_own_key(self, name: str, model: BaseChatModel, settings: Mapping[str, Any]) -> BaseChatModel:
         """The model, told from others by LangChain's cache, if there is one."""
@@ -165,6 +185,9 @@ class Binder:
         while isinstance(bound, RunnableBinding):
             kwargs = {**bound.kwargs, **kwargs}
             bound = bound.bound
+        return self._keep(key, given, kwargs)
+
+    def _keep(self, key: tuple[Any, ...], given: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
         if len(self._bound) >= _BOUND_AT_MOST:
             self._bound.clear()
         self._bound[key] = _Bound(given, kwargs)
@@ -192,6 +215,21 @@ class _Keyed(BaseCache):
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: RETURN_VAL_TYPE) -> None:
         await self._cache.aupdate(prompt, llm_string + self._more, return_val)
+
+
+def _in_own_words(provider: str, output: Any) -> Mapping[str, Any] | None:
+    """The call arguments for an output format that is given in OpenAI's words, which no ``bind_tools`` takes; None for
+    one that is given as a schema or a class."""
+    kind = output.get("type") if isinstance(output, Mapping) else None
+    if kind not in {"json_object", "json_schema", "text"}:
+        return None
+    if provider in _OPENAI_LIKE:
+        return {"response_format": output}
+    if provider == "ollama":
+        schema = (output.get("json_schema") or {}).get("schema")
+        return {} if kind == "text" else {"format": schema or "json"}
+    # Claude has no mode for any JSON: the words of the request ask for it.
+    return {} if provider == "anthropic" and kind != "json_schema" else None
 
 
 def _identity(child: Child) -> str:

@@ -22,6 +22,7 @@ from langchain_router.structured import Structure
 from langchain_router.telling import Teller
 from router_core.effects import CallModel, Voice
 from router_core.hosts.portable import as_scripted
+from router_core.hosts.schemas import Asking
 from router_core.tab import Tab
 from router_core.types import Failed, Question, Reply, Role
 
@@ -80,17 +81,19 @@ class LangChainHost:
 
     def call(self, effect: CallModel, payload: Call) -> Reply:
         """One answer in one piece."""
-        ready = self._ready(effect, payload)
-        if self._unheard(ready.model):
-            return ready.read(self._silently(ready))
-        return ready.read(ready.model.invoke(ready.messages, self._attempt(effect), **ready.kwargs))
+        asking = Asking(effect, self.failed, self._binder.learned)
+        while True:
+            with asking:
+                ready = self._ready(effect, payload, asking.schema)
+                return ready.read(self._message(effect, ready))
 
     async def acall(self, effect: CallModel, payload: Call) -> Reply:
         """One answer in one piece."""
-        ready = self._ready(effect, payload)
-        if self._unheard(ready.model):
-            return ready.read(await self._asilently(ready))
-        return ready.read(await ready.model.ainvoke(ready.messages, self._attempt(effect), **ready.kwargs))
+        asking = Asking(effect, self.failed, self._binder.learned)
+        while True:
+            with asking:
+                ready = self._ready(effect, payload, asking.schema)
+                return ready.read(await self._amessage(effect, ready))
 
     def open_stream(self, effect: CallModel, payload: Call) -> Iterator[AIMessageChunk]:
         """The chunks of one answer."""
@@ -131,9 +134,20 @@ class LangChainHost:
 
     # One attempt.
 
-    def _ready(self, effect: CallModel, call: Call) -> Ready:
+    def _message(self, effect: CallModel, ready: Ready) -> AIMessage:
+        if self._unheard(ready.model):
+            return self._silently(ready)
+        return ready.model.invoke(ready.messages, self._attempt(effect), **ready.kwargs)
+
+    async def _amessage(self, effect: CallModel, ready: Ready) -> AIMessage:
+        if self._unheard(ready.model):
+            return await self._asilently(ready)
+        return await ready.model.ainvoke(ready.messages, self._attempt(effect), **ready.kwargs)
+
+    def _ready(self, effect: CallModel, call: Call, schema: Mapping[str, Any] | None = None) -> Ready:
         asked = self._binder.limited(effect.model.name, call.kwargs, effect.max_tokens)
         model, kwargs = self._binder.ready(effect.model.name, asked)
+        kwargs = self._binder.formatted(effect.model.name, kwargs, schema)
         child = self._binder.child(effect.model.name)
         self._scripted = child.scripted
         messages = portable(call.messages, child.provider)
@@ -190,15 +204,11 @@ class LangChainHost:
 class SilentHost(LangChainHost):
     """Makes attempts that are no runs of their own: for callers that already opened the one run that is to be seen."""
 
-    def call(self, effect: CallModel, payload: Call) -> Reply:
-        """One answer in one piece."""
-        ready = self._ready(effect, payload)
-        return ready.read(self._silently(ready))
+    def _message(self, effect: CallModel, ready: Ready) -> AIMessage:  # noqa: ARG002
+        return self._silently(ready)
 
-    async def acall(self, effect: CallModel, payload: Call) -> Reply:
-        """One answer in one piece."""
-        ready = self._ready(effect, payload)
-        return ready.read(await self._asilently(ready))
+    async def _amessage(self, effect: CallModel, ready: Ready) -> AIMessage:  # noqa: ARG002
+        return await self._asilently(ready)
 
     def open_stream(self, effect: CallModel, payload: Call) -> Iterator[AIMessageChunk]:
         """The chunks of one answer."""

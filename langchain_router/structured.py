@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import (
     Runnable,
@@ -18,6 +20,7 @@ from langchain_core.utils.function_calling import convert_to_json_schema
 
 from langchain_router.catalog import Child
 from langchain_router.messages import reply_of
+from router_core.hosts.schemas import format_of
 from router_core.types import ACCEPT, Reply, RequestView, Verdict
 
 Plan: TypeAlias = tuple[Mapping[str, Any], Callable[[AIMessage], Reply]]
@@ -79,6 +82,28 @@ class Structure:
             return {**answer, "parsed": build(answer["parsed"])}
         except ValueError as error:
             return {**answer, "parsed": None, "parsing_error": error}
+
+
+def native_format(child: Child, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The call arguments by which the model's own API is asked for a JSON Schema. Empty where it has no such thing (a
+    forced tool is none), or its profile says that the model has not."""
+    model: Any = child.model
+    if (getattr(model, "profile", None) or {}).get("structured_output") is False:
+        return {}
+    if any(cls.__name__ == "BaseChatOpenAI" for cls in type(model).__mro__):
+        speaks_responses = getattr(model, "_use_responses_api", None)  # which of two APIs it calls, only it knows
+        if speaks_responses is not None and speaks_responses(dict(child.kwargs)):
+            return {"response_format": format_of(schema)}
+        # As an argument of its own the SDK would parse the answer, and raise for one that was cut or filtered: the
+        # message and the tokens that it tells would be lost.
+        return {"extra_body": {**(model.extra_body or {}), "response_format": format_of(schema)}}
+    if type(model).with_structured_output is BaseChatModel.with_structured_output:
+        return {}
+    try:
+        kwargs, _ = Structure(deepcopy(dict(schema)), {"method": "json_schema"}).plan("", child)
+    except (AttributeError, ImportError, LookupError, NotImplementedError, TypeError, ValueError):
+        return {}
+    return {} if "tools" in kwargs else kwargs
 
 
 class ParsedVerifier:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from llama_index.core.llms import LLM
@@ -10,6 +11,7 @@ from llama_index.core.llms import LLM
 from llamaindex_router.catalog import Inner
 from router_core.hosts.failures import said_by
 from router_core.hosts.portable import OPENAI_ONLY
+from router_core.hosts.schemas import format_of
 
 _TELLS_USAGE_IF_ASKED = frozenset({"OpenAI", "OpenAILike", "AzureOpenAI", "OpenRouter", "LiteLLM"})
 """Integrations whose streams report usage only with ``stream_options``. Anthropic's fails on that argument."""
@@ -43,6 +45,8 @@ def ready(
             if "tool_choice" in own:
                 own["tool_choice"] = _openai_choice(own["tool_choice"])
             return _openai(inner.llm, own)
+        case "responses":
+            return inner.llm, _responses(own)
         case "anthropic":
             return inner.llm, _anthropic(inner.llm, own, parallel=parallel)
         case "ollama":
@@ -63,14 +67,43 @@ def wants_any_json(kwargs: Mapping[str, Any]) -> bool:
     return isinstance(wanted, Mapping) and wanted.get("type") == "json_object"
 
 
+def formatted(inner: Inner, kwargs: Mapping[str, Any], schema: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The arguments of a call whose answer is to have a JSON Schema, in OpenAI's words, if the LLM takes one: one that
+    speaks a protocol of OpenAI, Anthropic or Ollama, unless its integration knows that the model has no such thing."""
+    if schema is None or not inner.chat or not _takes_schemas(inner):
+        return kwargs
+    return {"response_format": format_of(schema), **kwargs}
+
+
+def _takes_schemas(inner: Inner) -> bool:
+    model = getattr(inner.llm, "model", None)
+    match inner.family:
+        case "openai" | "responses":
+            # Its list knows the names of OpenAI's own models; of other servers only a call can tell.
+            own = type(inner.llm).__name__ in {"OpenAI", "OpenAIResponses"}
+            return not own or _listed_by("llama_index.llms.openai.utils", "is_json_schema_supported", model)
+        case "anthropic":
+            return _listed_by("llama_index.llms.anthropic.utils", "is_anthropic_structured_output_supported", model)
+        case "ollama":
+            return True
+        case _:
+            return False
+
+
+def _listed_by(module: str, name: str, model: object) -> bool:
+    """What an integration's own list says of a model; False where it has none."""
+    lists = getattr(import_module(module), name, None)
+    return bool(lists is not None and lists(model))
+
+
 def limited(llm: LLM, kwargs: Mapping[str, Any], most: int | None) -> Mapping[str, Any]:
     """The arguments of a call whose answer may have at most so many tokens, if the call and the LLM itself do not limit
     it further."""
     if most is None:
         return kwargs
-    own = getattr(llm, "max_tokens", None) or getattr(llm, "additional_kwargs", {}).get("num_predict")
-    limits = [limit for limit in (most, kwargs.get("max_tokens"), own) if isinstance(limit, int) and limit > 0]
-    return {**kwargs, "max_tokens": min(limits)}
+    own = (getattr(llm, name, None) for name in ("max_tokens", "max_output_tokens"))
+    limits = (most, kwargs.get("max_tokens"), *own, getattr(llm, "additional_kwargs", {}).get("num_predict"))
+    return {**kwargs, "max_tokens": min(limit for limit in limits if isinstance(limit, int) and limit > 0)}
 
 
 def refuses_usage(inner: Inner, error: Exception) -> bool:
@@ -126,6 +159,16 @@ def _openai_choice(given: object) -> object:
 
 def _must_be_asked(llm: LLM) -> bool:
     return any(cls.__name__ in _TELLS_USAGE_IF_ASKED for cls in type(llm).__mro__)
+
+
+def _responses(kwargs: dict[str, Any]) -> dict[str, Any]:
+    # The API has other names for these than chat completions, and takes those for an error.
+    if "max_tokens" in kwargs:
+        kwargs["max_output_tokens"] = kwargs.pop("max_tokens")
+    wanted = kwargs.pop("response_format", None)
+    if isinstance(wanted, Mapping):
+        kwargs.setdefault("text", {"format": {"type": wanted.get("type"), **(wanted.get("json_schema") or {})}})
+    return kwargs
 
 
 def _anthropic(llm: LLM, kwargs: dict[str, Any], *, parallel: bool) -> dict[str, Any]:

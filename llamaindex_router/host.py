@@ -14,7 +14,7 @@ from llama_index_instrumentation import get_dispatcher
 from llama_index_instrumentation.base import BaseEvent
 from llama_index_instrumentation.dispatcher import active_instrument_tags
 
-from llamaindex_router.binding import limited, ready, refuses_usage, words_of
+from llamaindex_router.binding import formatted, limited, ready, refuses_usage, words_of
 from llamaindex_router.call import AttemptPrompt, Call, Finish
 from llamaindex_router.catalog import Inner
 from llamaindex_router.errors import is_stale_loop, sort_error, without_secrets
@@ -27,6 +27,7 @@ from router_core.effects import CallModel
 from router_core.errors import BudgetExceeded
 from router_core.events import BudgetReached, Event, Settled
 from router_core.hosts.portable import as_scripted
+from router_core.hosts.schemas import Asking
 from router_core.notes import BudgetNote
 from router_core.tab import Tab
 from router_core.tally import RoutedCall
@@ -72,7 +73,23 @@ class LlamaIndexHost:
 
     def call(self, effect: CallModel, payload: Call) -> Reply:
         """One answer in one piece."""
-        attempt = self._ready(effect, payload, "")
+        asking = self._asking(effect)
+        while True:
+            with asking:
+                return self._call(payload, self._ready(effect, payload, "", asking.schema))
+
+    async def acall(self, effect: CallModel, payload: Call) -> Reply:
+        """One answer in one piece."""
+        asking = self._asking(effect)
+        while True:
+            with asking:
+                attempt = self._ready(effect, payload, "a", asking.schema)
+                return await self._acall(payload, attempt, _OnceMore(self._inners[effect.model.name]))
+
+    def _asking(self, effect: CallModel) -> Asking:
+        return Asking(effect, self.failed, self._inners[effect.model.name].quirks)
+
+    def _call(self, payload: Call, attempt: Attempt) -> Reply:
         try:
             with _Around(attempt):
                 answer = attempt.make()
@@ -80,11 +97,8 @@ class LlamaIndexHost:
             answer = self._unparsed(payload, attempt, error)
         return self._reply(attempt, answer)
 
-    async def acall(self, effect: CallModel, payload: Call) -> Reply:
-        """One answer in one piece."""
-        attempt = self._ready(effect, payload, "a")
+    async def _acall(self, payload: Call, attempt: Attempt, once_more: _OnceMore) -> Reply:
         answer: Any = None
-        once_more = _OnceMore(self._inners[effect.model.name])
         try:
             while True:
                 attempt.responses.depth = 0  # a call that failed has told of no end
@@ -225,7 +239,7 @@ class LlamaIndexHost:
 
     # One attempt.
 
-    def _ready(self, effect: CallModel, call: Call, way: str) -> Attempt:
+    def _ready(self, effect: CallModel, call: Call, way: str, schema: Mapping[str, Any] | None = None) -> Attempt:
         inner = self._inners[effect.model.name]
         role = inner.metadata.system_role if inner.metadata else MessageRole.SYSTEM
         note = "\n\n".join(filter(None, (words_of(inner, call.kwargs), effect.note)))
@@ -235,7 +249,7 @@ class LlamaIndexHost:
             return _with_note(copies, note, role) if note else copies
 
         parallel = bool(call.flags.get("allow_parallel_tool_calls"))
-        asked = limited(inner.llm, call.kwargs, effect.max_tokens)
+        asked = formatted(inner, limited(inner.llm, call.kwargs, effect.max_tokens), schema)
         llm, kwargs = ready(inner, asked, streaming="stream" in way, parallel=parallel)
         bound = inner if llm is inner.llm else replace(inner, llm=llm)
         about = {"router_request_id": self._tab.request_id, "router_attempt": effect.number}

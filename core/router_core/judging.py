@@ -1,7 +1,7 @@
 """What judges share: how they are asked, what of a long text they are shown, and how their word is read.
 
-A judge is asked for one JSON object and reads texts of strangers, which may try to talk it into something: what it says
-decides about a model or about one answer, and about nothing else.
+A judge is asked for one JSON object, in words and, where its API takes one, by a schema. It reads texts of strangers,
+which may try to talk it into something: what it says decides about a model or about one answer, and about nothing else.
 """
 
 from __future__ import annotations
@@ -15,19 +15,40 @@ from router_core.types import Failed, Question, Turn
 WRAPPING = 32
 """Tokens that the roles of two messages take at most."""
 
+_SCHEMA_PREAMBLE = 600
+"""Bytes added for a schema: its name and wrapping, and what servers say of it in words of their own (Anthropic adds to
+the system prompt). As much as for tools."""
+
 _CUT = "\n[...]\n"
 _UTF8 = 4
 """Bytes of the longest character."""
 
 
-def question(rules: str, matter: str, max_tokens: int) -> Question:
-    """The rules as the system's message, the matter as the user's."""
-    return Question(turns=(Turn("system", rules), Turn("user", matter)), max_tokens=max_tokens)
+def schema_of(title: str, properties: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The JSON Schema of an object with just these properties.
+
+    Bounds of numbers are left to the words and to the reader: not every strict mode knows them.
+    """
+    required = list(properties)
+    return {
+        "title": title,
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
 
 
-def bound_of(rules: str, characters: int) -> int:
+def question(rules: str, matter: str, max_tokens: int, schema: Mapping[str, Any]) -> Question:
+    """The rules as the system's message, the matter as the user's, and the schema of what the rules ask for."""
+    turns = (Turn("system", rules), Turn("user", matter))
+    return Question(turns=turns, max_tokens=max_tokens, response_schema=schema)
+
+
+def bound_of(rules: str, characters: int, schema: Mapping[str, Any]) -> int:
     """The most bytes that such a question can take, if its matter has at most so many characters."""
-    return len(rules.encode()) + _UTF8 * (characters + len(_CUT)) + WRAPPING
+    asked = len(rules.encode()) + _UTF8 * (characters + len(_CUT)) + WRAPPING
+    return asked + len(json.dumps(schema)) + _SCHEMA_PREAMBLE
 
 
 def clipped(text: str, characters: int) -> str:

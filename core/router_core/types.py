@@ -191,10 +191,16 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """What a policy or a verifier asks a model: messages of its own. The answer has at most ``max_tokens`` tokens."""
+    """What a policy or a verifier asks a model: messages of its own. The answer has at most ``max_tokens`` tokens.
+
+    ``response_schema`` is the JSON Schema of the answer: an object with a ``title`` that requires all its properties
+    and allows no others, as the strict modes of providers want it. A host may hand it on to models whose API takes one,
+    and need not: the messages ask for the same in words, and what comes back is a text that may be anything.
+    """
 
     turns: tuple[Turn, ...]
     max_tokens: int
+    response_schema: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,12 +13,13 @@ import pytest
 
 from router_core import Budget, ConfigError, Router
 from router_core.errors import BudgetExceeded
+from router_core.hosts.schemas import format_of
 from router_core.ledger import Ledger
 from router_core.policies import JudgePolicy
 from router_core.records import AttemptOutcome, ReceiptOutcome
 from router_core.stores import open_store
 from router_core.testing import Broken, EventLog, ScriptedHost, scripted_model
-from router_core.types import JUDGE_TAG, FailureKind, Reply, Usage
+from router_core.types import JUDGE_TAG, FailureKind, Question, Reply, RequestView, Usage
 from router_core.verifiers import JudgeVerifier
 from tests.drive.conftest import MIDDLE, STRONG, WEAK
 
@@ -178,6 +179,37 @@ def test_budgets_hold_what_judges_may_cost_before_they_are_asked(router_of: Make
     [standing] = store.standings("rich")
     assert (standing.spent, standing.held) == (receipt.usage.total_tokens, 0)
     assert store.verify() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "model", "properties"),
+    [
+        ({"policy": JudgePolicy("judge", prompt_characters=1)}, ["weak", "strong"], "task difficulty model confidence"),
+        ({"verifiers": [JudgeVerifier("judge", characters=1)]}, None, "grade reason"),
+    ],
+)
+def test_a_judge_is_told_the_schema_of_its_answer_and_budgets_hold_it(
+    router_of: Make, options: dict[str, Any], model: list[str] | None, properties: str
+) -> None:
+    asked: list[Question] = []
+
+    def script(effect: Any, _payload: Any) -> str:
+        if effect.question is None:
+            return "🐋 Paris."
+        asked.append(effect.question)
+        return chooses("weak") if model else grades(1)
+
+    router_of(ScriptedHost(script), (JUDGE, WEAK, STRONG), **options).complete("🐋 Capital?")
+
+    [question] = asked
+    schema = question.response_schema
+    assert schema is not None
+    assert schema["required"] == list(schema["properties"]) == properties.split()
+    assert schema["properties"].get("model", {}).get("enum") == model
+    sent = sum(len(turn.text.encode()) for turn in question.turns) + len(json.dumps(format_of(schema)))
+    [asking] = [options.get("policy"), *options.get("verifiers", [])][-1:]
+    [bound] = asking.consult_bounds(RequestView(turns=(), input_bytes=0), ["weak", "strong"])
+    assert sent <= bound.input_bytes
 
 
 def test_a_budget_for_the_judge_alone(router_of: Make) -> None:

@@ -26,6 +26,9 @@ NAMES = {
     "openai:broken-f": "gpt-4o-mini",
     "openai:curt-g": "gpt-3.5-turbo",
     "openai:stuck-h": "gpt-4",
+    "openai:judge-j": "gpt-4o-2024-08-06",
+    "openai:words-w": "gpt-4o-2024-11-20",
+    "openai:words-x": "gpt-4-turbo-preview",
     "anthropic:good-a": "claude-haiku-4-5",
     "anthropic:good-b": "claude-opus-4-5",
     "anthropic:unsure-b": "claude-sonnet-4-5",
@@ -33,9 +36,12 @@ NAMES = {
     "anthropic:limited-e": "claude-opus-4-1",
     "anthropic:broken-f": "claude-sonnet-4-5-20250929",
     "anthropic:stuck-h": "claude-opus-4-5-20251101",
+    "anthropic:judge-j": "claude-sonnet-4-6",
+    "anthropic:words-w": "claude-sonnet-5",
+    "anthropic:words-x": "claude-3-haiku-20240307",
 }
 """Which names the models have: two of the integrations work only with names that they know. OpenAI's "good-b" is one
-that cannot be given the schema of an answer: it is made to call a tool."""
+that cannot be given the schema of an answer: it is made to call a tool. Of "words-x" they know that as well."""
 
 KEY = "none-needed-here"
 

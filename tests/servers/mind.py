@@ -10,6 +10,8 @@ The part of a model's name before the first hyphen decides how it behaves:
     broken   breaks off: the connection is closed in the middle of the answer
     stuck    says half of an answer that is streamed, and of any other nothing, until the client hangs up
     curt     answers; refuses with status 400 to be asked for the usage of a stream
+    judge    says what a judge says if it is given the schema of that, else something that cannot be read
+    words    says what a judge says; refuses with status 400 to be given a schema
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 
 IDK = "I don't know."
 FAILURES = {"down": 500, "limited": 429}
+JUDGES = ("judge", "words")
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,8 @@ def count(ask: Ask, say: Say) -> Tokens:
 
 def think(ask: Ask) -> Say:
     """The answer of a model that works."""
+    if ask.mood in JUDGES:
+        return _cut(_judgement(ask), ask)
     if ask.mood == "unsure" or (ask.mood == "weak" and ask.schema is None and ask.choice not in ask.tools):
         return Say(IDK)
     calls = _calls(ask)
@@ -122,6 +127,16 @@ def _text(ask: Ask) -> str:
     if results:
         return f"The tool says: {'; '.join(results)}"
     return f"Here is a good answer from {ask.model}: the sky is blue, and so are you."
+
+
+def _judgement(ask: Ask) -> str:
+    """A choice of the first model, or a good grade, as the words of the question ask."""
+    if ask.mood == "judge" and not ask.schema:
+        return "I would take the first one."
+    if '"grade"' in ask.said[0].text:
+        return json.dumps({"grade": 0.9, "reason": "It is true."})
+    first = re.search(r"^- (\S+)", ask.prompt, re.MULTILINE)
+    return json.dumps({"task": "facts", "difficulty": 0.3, "model": first and first[1], "confidence": 0.8})
 
 
 def _cut(text: str, ask: Ask) -> Say:

@@ -96,11 +96,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, wire: Wire, body: Mapping[str, Any]) -> None:
         ask = wire.read({**body, "model": self.server.names.get(body["model"], body["model"])})
         status = 401 if self._has_wrong_key() else FAILURES.get(ask.mood, 200)
-        if ask.mood == "curt" and "stream_options" in body:
+        refused = _refused(ask, body)
+        if status == 200 and refused:
             status = 400
         if status != 200:
             self._book(wire, body, status, NOTHING)
-            self._whole(status, wire.failure(status))
+            self._whole(status, wire.failure(status, refused))
             return
         say = think(ask)
         if ask.mood == "stuck":
@@ -158,3 +159,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         pass
+
+
+def _refused(ask: Ask, body: Mapping[str, Any]) -> str:
+    """What of a request the model will not have, in the words of a server; empty if it takes it all."""
+    if ask.mood == "curt" and "stream_options" in body:
+        return "Unknown parameter: 'stream_options'."
+    if ask.mood == "words" and ask.schema is not None:
+        return "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."
+    return ""

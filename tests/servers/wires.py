@@ -1,4 +1,4 @@
-"""The wire formats of OpenAI's chat completions, Anthropic's messages and Ollama's chat.
+"""The wire formats of OpenAI's chat completions and responses, Anthropic's messages and Ollama's chat.
 
 Each reads a request's body into an ``Ask`` and writes a ``Say`` as one body or as the pieces of a stream.
 """
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from tests.servers.mind import Ask, Call, Said, Say, Tokens
 
+FAILED = "The model cannot answer."
 _NUMBERS = itertools.count(1)
 
 
@@ -26,7 +27,7 @@ class Wire(Protocol):
     def read(self, body: Mapping[str, Any]) -> Ask: ...
     def whole(self, ask: Ask, say: Say, used: Tokens) -> dict[str, Any]: ...
     def pieces(self, ask: Ask, say: Say, used: Tokens, body: Mapping[str, Any]) -> Iterator[bytes]: ...
-    def failure(self, status: int) -> dict[str, Any]: ...
+    def failure(self, status: int, why: str = "") -> dict[str, Any]: ...
 
 
 def _text(content: Any) -> str:
@@ -35,7 +36,7 @@ def _text(content: Any) -> str:
         return content
     parts = []
     for block in content or []:
-        if block.get("type") == "text":
+        if block.get("type") in {"text", "input_text"}:
             parts.append(block["text"])
         elif block.get("type") == "tool_result":
             parts.append(_text(block.get("content", "")))
@@ -113,10 +114,9 @@ class OpenAI:
             yield self._data({**head, "choices": [], "usage": self._usage(used)})
         yield b"data: [DONE]\n\n"
 
-    def failure(self, status: int) -> dict[str, Any]:
+    def failure(self, status: int, why: str = "") -> dict[str, Any]:
         code = {401: "invalid_api_key", 429: "rate_limit_exceeded"}.get(status, "server_error")
-        message = "Unknown parameter: 'stream_options'." if status == 400 else "The model cannot answer."
-        return {"error": {"message": message, "type": code, "param": None, "code": code}}
+        return {"error": {"message": why or FAILED, "type": code, "param": None, "code": code}}
 
     def _head(self, ask: Ask, kind: str) -> dict[str, Any]:
         return {"id": f"chatcmpl-{next(_NUMBERS)}", "object": kind, "created": 1, "model": ask.model}
@@ -139,6 +139,65 @@ class OpenAI:
 
     def _data(self, data: Any) -> bytes:
         return f"data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
+
+
+class Responses:
+    """``POST /v1/responses``, in one piece and without tools."""
+
+    name = "responses"
+    path = "/v1/responses"
+    stream_type = "text/event-stream"
+
+    def streams(self, body: Mapping[str, Any]) -> bool:
+        assert not body.get("stream"), "this wire does not stream"
+        return False
+
+    def read(self, body: Mapping[str, Any]) -> Ask:
+        given = body["input"]
+        messages = [{"role": "user", "content": given}] if isinstance(given, str) else given
+        return Ask(
+            body["model"],
+            [Said(message["role"], _text(message["content"])) for message in messages],
+            schema=(body.get("text") or {}).get("format", {}).get("schema"),
+            max_tokens=body.get("max_output_tokens"),
+        )
+
+    def whole(self, ask: Ask, say: Say, used: Tokens) -> dict[str, Any]:
+        text = {"type": "output_text", "text": say.text, "annotations": []}
+        number = next(_NUMBERS)
+        return {
+            "id": f"resp_{number}",
+            "object": "response",
+            "created_at": 1,
+            "model": ask.model,
+            "status": "incomplete" if say.ended == "length" else "completed",
+            "incomplete_details": {"reason": "max_output_tokens"} if say.ended == "length" else None,
+            "output": [
+                {
+                    "type": "message",
+                    "id": f"msg_{number}",
+                    "role": "assistant",
+                    "status": "completed",
+                    "content": [text],
+                }
+            ],
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "usage": {
+                "input_tokens": used.input,
+                "output_tokens": used.output,
+                "total_tokens": used.input + used.output,
+                "input_tokens_details": {"cached_tokens": used.cached},
+                "output_tokens_details": {"reasoning_tokens": used.reasoning},
+            },
+        }
+
+    def pieces(self, ask: Ask, say: Say, used: Tokens, body: Mapping[str, Any]) -> Iterator[bytes]:
+        raise NotImplementedError
+
+    def failure(self, status: int, why: str = "") -> dict[str, Any]:
+        return OpenAI().failure(status, why)
 
 
 class Anthropic:
@@ -196,9 +255,9 @@ class Anthropic:
         yield self._event("message_delta", delta=ended, usage=self._usage(used, used.output))
         yield self._event("message_stop")
 
-    def failure(self, status: int) -> dict[str, Any]:
+    def failure(self, status: int, why: str = "") -> dict[str, Any]:
         kind = {401: "authentication_error", 429: "rate_limit_error"}.get(status, "api_error")
-        return {"type": "error", "error": {"type": kind, "message": "The model cannot answer."}}
+        return {"type": "error", "error": {"type": kind, "message": why or FAILED}}
 
     def _message(self, ask: Ask, content: list[Any], ended: str | None, usage: Mapping[str, Any]) -> dict[str, Any]:
         return {
@@ -269,8 +328,8 @@ class Ollama:
             yield self._line(self._part(ask, "", say.calls))
         yield self._line(self._end(ask, say, used))
 
-    def failure(self, status: int) -> dict[str, Any]:
-        return {"error": "The model cannot answer."}
+    def failure(self, status: int, why: str = "") -> dict[str, Any]:
+        return {"error": why or FAILED}
 
     def _part(self, ask: Ask, text: str, calls: Sequence[Call] = ()) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": text}
@@ -299,4 +358,4 @@ def _listed(stop: str | Sequence[str] | None) -> Sequence[str]:
     return [stop] if isinstance(stop, str) else stop or ()
 
 
-WIRES: Sequence[Wire] = (OpenAI(), Anthropic(), Ollama())
+WIRES: Sequence[Wire] = (OpenAI(), Responses(), Anthropic(), Ollama())

@@ -10,6 +10,7 @@ from router_core.hosts.answers import StreamReader, read_reply
 from router_core.hosts.chat import ChatPayload, Chunk, ChunkHost
 from router_core.hosts.clients import Clients, sdk
 from router_core.hosts.failures import said_by, sort_failure
+from router_core.hosts.schemas import Asking, format_of
 from router_core.registry import Endpoint
 from router_core.types import Failed, Model, Reply
 
@@ -25,6 +26,8 @@ class OpenAIHost(ChunkHost):
         self._clients = Clients(endpoints)
         # Endpoints that were seen to refuse the question for the usage of a stream.
         self._tight_lipped: set[str] = set()
+        # Models that were seen to refuse the schema of a question.
+        self._learned: set[str] = set()
 
     def __repr__(self) -> str:
         return f"OpenAIHost({self._clients!r})"
@@ -39,13 +42,19 @@ class OpenAIHost(ChunkHost):
 
     def call(self, effect: CallModel, payload: ChatPayload) -> Reply:
         """One answer, not streamed."""
-        client = self._clients.sync(effect.model.endpoint)
-        return read_reply(client.chat.completions.create(**self._arguments(effect, payload)), effect.model)
+        create = self._clients.sync(effect.model.endpoint).chat.completions.create
+        asking = Asking(effect, self.failed, self._learned)
+        while True:
+            with asking:
+                return read_reply(create(**self._arguments(effect, payload, asking.schema)), effect.model)
 
     async def acall(self, effect: CallModel, payload: ChatPayload) -> Reply:
         """One answer, not streamed."""
-        client = self._clients.asynchronous(effect.model.endpoint)
-        return read_reply(await client.chat.completions.create(**self._arguments(effect, payload)), effect.model)
+        create = self._clients.asynchronous(effect.model.endpoint).chat.completions.create
+        asking = Asking(effect, self.failed, self._learned)
+        while True:
+            with asking:
+                return read_reply(await create(**self._arguments(effect, payload, asking.schema)), effect.model)
 
     def open_stream(self, effect: CallModel, payload: ChatPayload) -> Iterator[Chunk]:
         """The chunks of one answer, asked for on the first ``next``. Closing the iterator closes the connection."""
@@ -89,7 +98,9 @@ class OpenAIHost(ChunkHost):
         """Close the connections of sync calls, and of async calls made in the running event loop."""
         await self._clients.aclose()
 
-    def _arguments(self, effect: CallModel, payload: ChatPayload) -> dict[str, Any]:
+    def _arguments(
+        self, effect: CallModel, payload: ChatPayload, schema: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         model = effect.model
         sampling = dict(payload.sampling)
         if effect.max_tokens is not None:
@@ -106,6 +117,8 @@ class OpenAIHost(ChunkHost):
             arguments["tool_choice"] = payload.tool_choice
         if payload.response_format is not None:
             arguments["response_format"] = payload.response_format
+        if schema is not None:
+            arguments["response_format"] = format_of(schema)
         return arguments | sampling
 
     def _stream_arguments(self, effect: CallModel, payload: ChatPayload) -> dict[str, Any]:

@@ -6,12 +6,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
+from typing import Any
 
 from router_core.consult import ConsultBound
 from router_core.effects import Consult, Consultation
 from router_core.errors import ConfigError
-from router_core.judging import bound_of, conversation, failure_words, question, read_object, share
+from router_core.judging import bound_of, conversation, failure_words, question, read_object, schema_of, share
 from router_core.policies.base import Candidate, Choice, priors
 from router_core.policies.difficulty import DifficultyPolicy
 from router_core.records import Reason
@@ -75,7 +77,8 @@ class JudgePolicy:
     def consult_bounds(self, request: RequestView, candidates: Sequence[str]) -> Sequence[ConsultBound]:  # noqa: ARG002
         """The one call of the judge."""
         listed = sum(len(name) + _COST_CHARACTERS for name in candidates)
-        return (ConsultBound(self._model, bound_of(_RULES, self._characters + listed), _MOST_TOKENS),)
+        most = bound_of(_RULES, self._characters + listed, _schema(tuple(candidates)))
+        return (ConsultBound(self._model, most, _MOST_TOKENS),)
 
     def decide(self, request: RequestView, candidates: Sequence[Candidate]) -> Consultation[Choice]:
         """Ask the judge, if it has not said already."""
@@ -86,7 +89,8 @@ class JudgePolicy:
         known = self._remembered(key)
         if known is not None:
             return _choice(known, candidates, "remembered")
-        heard = yield Consult(self._model, question(_RULES, matter, _MOST_TOKENS), self._timeout_s)
+        asked = question(_RULES, matter, _MOST_TOKENS, _schema(tuple(names)))
+        heard = yield Consult(self._model, asked, self._timeout_s)
         said = _read(heard.text, names) if isinstance(heard, Reply) else failure_words(heard)
         if isinstance(said, str):
             choice = self._otherwise.decide(request, candidates)
@@ -103,6 +107,21 @@ class JudgePolicy:
             if known is not None:
                 self._kept.move_to_end(key)
         return known
+
+
+@lru_cache(maxsize=64)
+def _schema(names: tuple[str, ...]) -> Mapping[str, Any]:
+    """What the rules ask for. One object for the same candidates: hosts and providers keep what they made of it."""
+    number = {"type": "number"}
+    return schema_of(
+        "model_choice",
+        {
+            "task": {"type": "string"},
+            "difficulty": number,
+            "model": {"type": "string", "enum": list(names)},
+            "confidence": number,
+        },
+    )
 
 
 def _listed(candidates: Sequence[Candidate]) -> str:

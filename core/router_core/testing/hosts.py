@@ -34,6 +34,8 @@ Line: TypeAlias = "str | Reply | Exception"
 """What a script says for one call: a text, a whole reply, or the exception that the call raises."""
 
 Script: TypeAlias = Callable[[CallModel, ChatPayload], "Line | Awaitable[Line]"]
+"""What says a line. ``effect.question`` is what a judge asks, None for a request; the payload holds its words, and its
+``response_schema`` is the schema of the answer, of which a script may make what it likes."""
 
 
 @dataclass(frozen=True, slots=True)
