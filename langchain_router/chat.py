@@ -29,7 +29,7 @@ from router_core.cascade import Rules
 from router_core.errors import config_error_of
 from router_core.options import Settings
 from router_core.registry import Registry
-from router_core.router import make_rules, resolved
+from router_core.router import close_policy, make_rules, resolved
 from router_core.types import NO_CONSTRAINTS, Constraints
 
 Messages = list[BaseMessage]
@@ -132,6 +132,11 @@ class ChatRouter(BaseChatModel):
             InvalidRequest: the score is out of range, or the run is unknown. StoreError: it cannot be kept.
         """
         self._requests.feedback(str(run_id), score, comment)
+
+    def close(self) -> None:
+        """End what the policy does in the background; what waits for an auditor is audited first. The router can still
+        be used: it begins anew."""
+        close_policy(self._rules.policy)
 
     # ---- who it is
 

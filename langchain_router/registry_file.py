@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage
 
 from langchain_router.catalog import make_chat_model
+from langchain_router.chat import ChatRouter
 from router_core.config import load
+from router_core.config.auditing import AUDITOR
 from router_core.errors import ConfigError
-from router_core.registry import KNOWN_ENDPOINTS, Endpoint
+from router_core.ledger import Ledger
+from router_core.options import Settings
+from router_core.registry import KNOWN_ENDPOINTS, Endpoint, Registry
 from router_core.types import Model
 
 _INTEGRATIONS: Mapping[str, str] = {
@@ -37,8 +43,11 @@ def options_of(path: str | Path) -> dict[str, Any]:
     """
     config = load(path)
     registry = config.registry
+    models = {model.name: _chat_model(model, registry.endpoints[model.endpoint]) for model in registry.models}
+    if config.audits is not None:
+        config.audits.begin(partial(_asking, config.settings, models))
     return {
-        "models": [_chat_model(model, registry.endpoints[model.endpoint]) for model in registry.models],
+        "models": list(models.values()),
         "registry": registry,
         "policy": config.policy,
         "verifiers": list(config.verifiers),
@@ -46,6 +55,16 @@ def options_of(path: str | Path) -> dict[str, Any]:
         "settings": config.settings,
         "ledger": config.ledger,
     }
+
+
+def _asking(
+    settings: Settings, models: Mapping[str, BaseChatModel], registry: Registry, ledger: Ledger
+) -> Callable[[str], AIMessage]:
+    """What answers an auditor's prompts with the model of a registry."""
+    [model] = registry.models
+    asked = ChatRouter(models=[models[model.name]], registry=registry, verifiers=[], settings=settings, ledger=ledger)
+    # LangChain's tags are those of its runs, too, so that a tracer tells audits from what users asked.
+    return lambda prompt: asked.invoke(prompt, {"tags": [AUDITOR], "run_name": AUDITOR}, call_site=AUDITOR)
 
 
 def _chat_model(model: Model, endpoint: Endpoint) -> BaseChatModel:

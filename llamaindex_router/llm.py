@@ -39,7 +39,7 @@ from llamaindex_router.trail import attach
 from router_core.errors import ConfigError, RouterError, config_error_of
 from router_core.options import Settings
 from router_core.registry import Registry
-from router_core.router import make_rules, resolved
+from router_core.router import close_policy, make_rules, resolved
 from router_core.types import NO_CONSTRAINTS, Constraints
 
 dispatcher = get_dispatcher(__name__)
@@ -312,6 +312,11 @@ class RouterLLM(FunctionCallingLLM):
             InvalidRequest: the score is out of range, or the request is unknown. StoreError: it cannot be kept.
         """
         self._requests.feedback(request_id, score, comment, self._audience)
+
+    def close(self) -> None:
+        """End what the policy does in the background; what waits for an auditor is audited first. The router can still
+        be used: it begins anew."""
+        close_policy(self.policy)
 
     # ---- what is asked
 

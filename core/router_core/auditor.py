@@ -8,14 +8,16 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeAlias
 
 from router_core.errors import BudgetExceeded, ConfigError
 from router_core.events import Event, Settled
 from router_core.judging import clipped, conversation, read_object
+from router_core.learning.live_memory import watched
 from router_core.learning.strategy import Place
 from router_core.policies.strategy import Rivals, StrategyMemoryPolicy, place_of
 from router_core.records import Decision, ReceiptOutcome
@@ -32,6 +34,8 @@ QUEUE = 100
 """How many answers wait to be audited at most. What comes then is dropped and counted."""
 PAUSE_S = 300.0
 """Seconds without audits after a budget was exceeded."""
+LAST_S = 10.0
+"""Seconds that the end of the process waits for the audit under way: its calls are paid, and belong into the ledger."""
 LONGEST = 4_000
 """Characters of a request and of an answer that are shown: of longer ones the beginning and the end."""
 
@@ -110,10 +114,11 @@ class Auditor:
     sufficed? With it, the cheaper model and the strongest answer too, and the judge compares their answers blind, in
     random order; a tie counts as good. Of each call site and task type one call in ``1 / share`` is audited, at a
     random place among them, so that a model that turns bad is found out within a number of calls that can be told.
-    Requests with images or tools are not audited.
+    Requests with images or tools are not audited, and compared are only models that the request allows.
 
     No request waits for an audit, and none fails for it. The budget of the audits is that of whatever is asked: when it
-    raises ``BudgetExceeded``, audits pause for five minutes, and the log says so.
+    raises ``BudgetExceeded``, audits pause for five minutes, and the log says so. A process that ends finishes the
+    audit under way and drops what is queued; a forked one begins with nothing queued.
 
     Args:
         memory: the policy that learns.
@@ -121,6 +126,7 @@ class Auditor:
         share: the share of calls that is audited, above 0 to 1; one in a whole number of calls, so that it is rounded.
         judge: compares two answers; ``ask`` unless given.
         answer_with: answers a prompt with the model of a name. Its cost is that of the models it asks.
+        may_see: whether what is asked may see a request; all unless given.
         seed: makes the sample and the order of answers reproducible.
 
     Raises:
@@ -135,6 +141,7 @@ class Auditor:
         share: float = 0.05,
         judge: Ask | None = None,
         answer_with: AskModel | None = None,
+        may_see: Callable[[RequestView], bool] | None = None,
         seed: int | None = None,
     ) -> None:
         if not 0 < share <= 1:
@@ -144,6 +151,7 @@ class Auditor:
         self._ask = _asked(ask, "ask")
         self._judge = self._ask if judge is None else _asked(judge, "judge")
         self._answer_with = None if answer_with is None else _asked_with(answer_with)
+        self._may_see = may_see
         self._every = round(1 / share)
         self._random = random.Random(seed)  # noqa: S311 - a sample, no secret
         self._lock = threading.Lock()
@@ -152,6 +160,7 @@ class Auditor:
         self._thread: threading.Thread | None = None
         self._paused_until = 0.0
         self._mine = threading.local()
+        _living.add(self)
 
     def __call__(self, event: Event) -> None:
         """Take a part of the answers."""
@@ -188,12 +197,29 @@ class Auditor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def begin_in_child(self) -> None:
+        """Go on in a forked process: what is queued is the parent's to audit."""
+        self._lock, self._queue, self._thread = threading.Lock(), Queue(QUEUE), None
+
+    def finish(self) -> None:
+        """Drop what is queued, and wait for the audit under way, but not for ever."""
+        with suppress(Empty):
+            while True:
+                self._queue.get_nowait()
+                self._queue.task_done()
+        if self._thread is not None and self._thread.is_alive():
+            with suppress(Full):  # those who still ask may have filled it
+                self._queue.put_nowait(None)
+            self._thread.join(LAST_S)
+
     def _case(self, event: Settled) -> _Case | None:
         receipt, request, reply = event.receipt, event.request, event.reply
         if receipt.outcome is not ReceiptOutcome.ANSWERED or receipt.decision is None:
             return None
         place, model = place_of(receipt.decision), receipt.model
         if place is None or model is None or request is None or reply is None or not _is_text(request, reply):
+            return None
+        if self._may_see is not None and not self._may_see(request):
             return None
         return _Case(place, receipt.decision, _transcript(request), reply.text, model)
 
@@ -254,10 +280,10 @@ class Auditor:
 
     def _comparisons(self, case: _Case, rivals: Rivals) -> tuple[dict[str, float], str]:
         """Every rival's answer against the strongest model's, by which all are measured."""
-        strongest = rivals.strongest
-        compared = dict.fromkeys(model for model in (case.model, rivals.current, rivals.challenger) if model)
-        compared.pop(strongest, None)
-        if not compared:
+        strongest, allowed = rivals.strongest, {candidate.model.name for candidate in case.decision.candidates}
+        named = dict.fromkeys(model for model in (case.model, rivals.current, rivals.challenger) if model)
+        compared = [model for model in named if model in allowed and model != strongest]
+        if not compared or strongest not in allowed:
             return {}, ""
         best, why = self._answer(case, strongest), ""
         # What the others are measured by is as good as itself.
@@ -367,5 +393,8 @@ def _asked_with(given: AskModel) -> Callable[[str, str], Any]:
         raise ConfigError(
             f"answer_with: {given!r} cannot be asked; give a function of prompt and model, a Router, or a mapping"
         )
-    function: Callable[[str, str], Any] = given
-    return function
+    return given
+
+
+# Made after the memory's, which is imported above, and so finished before: what is learned here is then written down.
+_living = watched()

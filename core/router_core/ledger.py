@@ -117,6 +117,7 @@ class Ledger:
         self._unusable: tuple[StoreError, float] | None = None
         self._leases: Leases | None = None
         self._closing: list[Callable[[], object]] = []
+        self._apart: frozenset[str] = frozenset()
         # The budgets that hold, and until when they need not be read again.
         self._limits: tuple[tuple[Budget, ...], float] = (self.given, -math.inf)
 
@@ -170,7 +171,8 @@ class Ledger:
             return known
         with self._guarded("read what budgets are set"):
             saved = self.store.budgets()
-            self._limits = (overlaid(self.given, saved), time.monotonic() + _FRESH_S)
+            limits = tuple(filter(self._holds, overlaid(self.given, saved)))
+            self._limits = (limits, time.monotonic() + _FRESH_S)
         return self.budgets
 
     def reserve(
@@ -246,6 +248,16 @@ class Ledger:
         """What is kept of words that may quote a prompt or an answer: nothing, unless the texts are kept too."""
         return (self._kept(text) or "") if self._text == "full" else ""
 
+    def apart(self, budget: Budget) -> Ledger:
+        """A ledger of the same store in which this budget alone holds, as it does not hold here. It keeps no texts.
+
+        Raises ``ConfigError`` if another budget has the name.
+        """
+        if budget.name in {each.name for each in self.given}:
+            raise ConfigError(f"a budget under 'budgets' is called {budget.name!r}, as its own is; rename that one")
+        self.given, self._apart = (*self.given, budget), self._apart | {budget.name}
+        return _Part(self, budget, alert=self._alert, lease_s=self._lease_s)
+
     def when_closing(self, flush: Callable[[], object]) -> None:
         """Have this called before the store is closed: it writes what is still to be written there."""
         if flush not in self._closing:
@@ -262,6 +274,9 @@ class Ledger:
                 self._opened.close()
             self._leases = self._opened = None
             self._limits = (self.budgets, -math.inf)
+
+    def _holds(self, budget: Budget) -> bool:
+        return budget.name not in self._apart
 
     def _entry(self, tab: Tab, receipt: Receipt) -> LedgerEntry:
         from router_core.stores.base import LedgerEntry
@@ -316,6 +331,26 @@ class Ledger:
 
                 self._leases = Leases(store, self._lease_s)
             return self._leases
+
+
+class _Part(Ledger):
+    """See ``Ledger.apart``."""
+
+    def __init__(self, whole: Ledger, budget: Budget, **settings: Any) -> None:
+        super().__init__(whole.url or "", budgets=[budget], store_text="off", **settings)
+        self._whole = whole
+        whole.when_closing(self.close)
+
+    @property
+    def store(self) -> Store:
+        return self._whole.store
+
+    @property
+    def opened(self) -> Store | None:
+        return self._whole.opened
+
+    def _holds(self, budget: Budget) -> bool:
+        return budget.name == self.given[0].name
 
 
 def _reached(tab: Tab, moved: Sequence[Movement]) -> Iterator[BudgetReached]:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self, Unpack, cast
 
@@ -91,6 +92,9 @@ class Router:
         from router_core.config import load
 
         config = load(path)
+        host = host or _openai_host(config.registry)
+        if config.audits is not None:
+            config.audits.begin(partial(_asking, config.settings, host))
         return cls(
             config.registry,
             policy=config.policy,
@@ -183,13 +187,19 @@ class Router:
         give_feedback(request_id, score, comment, known=known, ledger=self._ledger, observers=self._observers)
 
     def close(self) -> None:
-        """Free the connections of sync calls. The router can still be used: it opens new ones."""
+        """End what the policy does in the background (what waits for an auditor is audited first), and free the
+        connections of sync calls. The router can still be used: it begins anew."""
+        close_policy(self.policy)
         close = getattr(self._host, "close", None)
         if close is not None:
             close()
 
     async def aclose(self) -> None:
-        """Free the connections of sync calls, and of async calls made in the running event loop."""
+        """Like ``close``, without blocking the event loop; frees connections of async calls made in it, too."""
+        if isinstance(self.policy, Remembers):
+            from router_core.threads import in_a_thread
+
+            await in_a_thread(close_policy, self.policy)
         aclose = getattr(self._host, "aclose", None)
         if aclose is not None:
             await aclose()
@@ -301,6 +311,21 @@ def make_rules(
     if ledger is not None and isinstance(rules.policy, Remembers):
         rules.policy.keep_in(ledger)
     return rules
+
+
+def close_policy(policy: Policy) -> None:
+    """End what a policy that remembers does in the background. It can still be used."""
+    close = getattr(policy, "close", None) if isinstance(policy, Remembers) else None
+    if close is not None:
+        close()
+
+
+def _asking(settings: Settings, host: ChatHost, registry: Registry, ledger: Ledger) -> Callable[[str], Answer]:
+    """What answers an auditor's prompts with the model of a registry."""
+    from router_core.config.auditing import AUDITOR
+
+    asked = Router(registry, verifiers=(), settings=settings, host=host, ledger=ledger)
+    return partial(asked.complete, call_site=AUDITOR, tags=[AUDITOR])
 
 
 def _openai_host(registry: Registry) -> ChatHost:

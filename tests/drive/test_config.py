@@ -275,6 +275,22 @@ budgets:
     ]
 
 
+def test_an_auditor_has_a_budget_of_its_own_in_the_ledger_and_its_judge_answers_nobody(read: Read) -> None:
+    config = read("""
+models: [openai:weak, openai:strong, {name: openai:grader, tags: [judge]}]
+policy: strategy
+aliases: {referee: openai:grader}
+auditor: {model: referee, share: 0.1, compare: true, limit_tokens: 1000}
+""")
+    assert config.audits is not None
+    assert config.ledger is not None
+    assert (config.audits.model.name, config.audits.share, config.audits.compare) == ("openai:grader", 0.1, True)
+    assert config.ledger.budgets == ()
+    [budget] = config.audits.ledger.budgets
+    assert config.ledger.given == (budget,)
+    assert (budget.name, budget.limit_tokens, budget.per, budget.scope) == ("auditor", 1000, "day", "tag:auditor")
+
+
 WEBHOOK = """
 models: [ollama:llama3.2]
 ledger: {store: "memory://", webhook_env: BUDGET_WEBHOOK}

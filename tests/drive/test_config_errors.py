@@ -33,6 +33,7 @@ def refused(tmp_path: Path) -> Refused:
     return refuse
 
 
+AUDITED = "models: [openai:x]\npolicy: strategy\nauditor: {"
 WRONG = [
     ("models: []", ["line 1, models:", "empty", "at least one"]),
     ("policy: difficulty", ["models: is missing"]),
@@ -94,6 +95,30 @@ WRONG = [
     ),
     ("models: [openai:x]\nsettings: {stream_mode: wild}", ["settings.stream_mode: 'wild' is not 'hold'"]),
     ("models: [openai:x]\nsettings: {prefix_tokens: 0}", ["settings.prefix_tokens: 0 is below 1"]),
+    (
+        "models: [openai:x]\npolicy: strategy\nauditor: {model: openai:y, limit_usd: 1}",
+        ["line 3, auditor.model: 'openai:y' is no model of this router", "did you mean 'openai:x'?"],
+    ),
+    (
+        "models: [openai:x]\nauditor: {model: openai:x, limit_usd: 1}",
+        ["line 2, auditor: only the policy 'strategy' learns", "this is 'difficulty'", "'policy: strategy'"],
+    ),
+    (f"{AUDITED}model: openai:x}}", ["line 3, auditor: the audits need a budget", "either limit_usd or limit_tokens"]),
+    (f"{AUDITED}model: openai:x, limit_usd: 1, limit_tokens: 9}}", ["auditor: the audits need", "either limit_usd"]),
+    (f"{AUDITED}model: openai:x, limit_usd: -1}}", ["auditor.limit_usd: -1 is below 0", "audits may cost"]),
+    (f"{AUDITED}model: openai:x, limit_usd: 1, per: call}}", ["auditor.per: 'call' is not 'day', 'week'"]),
+    (f"{AUDITED}model: openai:x, limit_usd: 1, share: 0}}", ["auditor.share: 0 is not above 0", "1 at most"]),
+    (f"{AUDITED}model: openai:x, limit_usd: 1, share: 5}}", ["auditor.share: 5 is above 1", "share of the requests"]),
+    (
+        f"{AUDITED}model: openai:x, limit_usd: 1}}\nconstraints: {{local_only: true}}",
+        ["line 3, auditor: 'openai:x' may see no request", "'constraints'", "name another model"],
+    ),
+    (f"{AUDITED}limit_usd: 1}}", ["auditor.model: is missing"]),
+    (f"{AUDITED}modle: openai:x, limit_usd: 1}}", ["auditor.modle: unknown field (did you mean 'model'?)"]),
+    (
+        f"{AUDITED}model: openai:x, limit_usd: 1}}\nbudgets: [{{name: auditor, limit_usd: 5}}]",
+        ["line 3, auditor: a budget under 'budgets' is called 'auditor'", "rename that one"],
+    ),
     ("models: [openai:x]\nsettings: {retries: -1}", ["settings.retries: -1 is below 0"]),
     ("models: [openai:x", ["line 1, column 18", "correct it there"]),
     ("models:\n\t- openai:x", ["line 2, column 1"]),

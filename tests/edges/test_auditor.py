@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -236,6 +239,44 @@ def test_its_own_requests_through_the_same_router_are_not_audited() -> None:
     auditor.drain()
     auditor.close()
     assert len(asked) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_audits_its_own_and_nothing_that_its_parent_has_queued() -> None:
+    code = f"""
+import os
+import threading
+from router_core import Router
+from router_core.auditor import Auditor
+from router_core.policies import StrategyMemoryPolicy
+from router_core.testing import ScriptedHost, scripted_model
+
+begun, go_on = threading.Event(), threading.Event()
+
+def ask(prompt):
+    begun.set()
+    assert go_on.wait(60)
+    return {opinion()!r}
+
+memory = StrategyMemoryPolicy()
+auditor = Auditor(memory, ask, share=1)
+host = ScriptedHost.saying({SAID!r})
+router = Router([scripted_model("small"), scripted_model("large")], policy=memory, host=host, observers=[auditor])
+for _ in range(3):
+    router.complete({PROMPT!r})
+assert begun.wait(60)
+child = os.fork()
+go_on.set()
+if child:
+    auditor.close()
+    assert auditor.counts.audited == 3
+    assert os.waitpid(child, 0)[1] == 0
+else:
+    router.complete({PROMPT!r})
+    auditor.close()
+    os._exit(auditor.counts.audited - 1)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
 
 
 def test_long_texts_are_shown_by_their_ends() -> None:

@@ -120,6 +120,19 @@ def test_feedback_on_a_request_that_it_does_not_know_is_nothing() -> None:
     assert memory.contents == Contents()
 
 
+def test_feedback_that_is_given_anew_stands_in_the_place_of_the_first(tmp_path: Path) -> None:
+    memory = StrategyMemoryPolicy(file=tmp_path / "memory.json")
+    # Kept in its file, it learns from what its own process is told.
+    routed = router(memory, ledger=Ledger(MemoryStore()))
+    for _ in range(2):
+        receipt = ask(routed)
+        for score in (1, 0, 0, 0.5):
+            routed.feedback(receipt.request_id, score)
+    seen = memory.contents.evidence[Cell(PLACE, "large", Kind.JUDGED)]
+    assert seen == pytest.approx((0.995, 0.995, 1, 1))
+    memory.close()
+
+
 def test_drafts_that_verifiers_reject_make_it_leave_and_earn_its_way_anew() -> None:
     memory = StrategyMemoryPolicy()
     routed = router(memory)

@@ -16,3 +16,11 @@ def add(url: str, writer: str, batches: int) -> None:
         step = Step(PLACE, number, float(number), "large", "small", Why.SUFFICES)
         assert store.remember(Batch(writer, number, float(number), tuple(increments), (step,)))
     store.close()
+
+
+def learn(url: str) -> int:
+    """Learn from the feedback that is there; how much that was."""
+    store = open_store(url)
+    learned = store.learn_feedback(100.0, 10.0)
+    store.close()
+    return len(learned)

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 import pytest
 
 from router_core.errors import StoreError
+from router_core.records import Feedback
 from router_core.stores import Repricing, open_store
 from tests.stores import hammer
 from tests.stores.samples import full_entry
@@ -119,6 +120,28 @@ def test_what_an_old_router_wrote_is_kept_and_what_it_did_not_know_is_unknown(ne
     short = {"cache_write_1h_tokens": 0}
     assert row == {**FULL, **short, "attempts": [{**FULL["attempts"][0], **short, **unknown}]}
     assert execute(new_url, "SELECT cost_nano FROM repricings") == [4]
+
+
+def test_feedback_that_an_old_router_has_learned_from_teaches_nothing_again(new_url: str) -> None:
+    engine = engine_of(new_url)
+    with engine.connect() as connection, connection.begin():
+        old = config()
+        old.attributes["connection"] = connection
+        command.upgrade(old, "0005")
+    engine.dispose()
+    features = {"call_site": "faq", "task": "question"}
+    decision = {**FULL["decision"], "reason": "remembered", "features": features}
+    said = {"request_id": FULL["request_id"], "at_us": 1, "score": 0.5}
+    for table, row in {"requests": FULL, "decisions": decision, "feedback": said}.items():
+        columns = [name for name in columns_of(new_url, table) if name in row]
+        values = ", ".join(literal(row[name]) for name in columns)
+        execute(new_url, f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})")  # noqa: S608 - ours
+
+    store = open_store(new_url)
+    assert store.learn_feedback(100.0, 9.0) == ()
+    store.save_feedback(Feedback(FULL["request_id"], 1.0, None, 9.0))
+    assert store.learn_feedback(100.0, 9.0) == ((("faq", "question"), ""),)
+    store.close()
 
 
 def columns_of(url: str, table: str) -> list[str]:

@@ -24,6 +24,10 @@ def check(path: Path) -> None:
     console.print(models_table(config.registry))
     console.print(Text(f"Policy: {config.policy.name}"))
     console.print(Text(f"Verifiers: {', '.join(verifier.name for verifier in config.verifiers) or 'none'}"))
+    if config.audits is not None:
+        audits = config.audits
+        how = "compares answers" if audits.compare else "gives its opinion"
+        console.print(Text(f"Auditor: {audits.model.name}, of {audits.share:g} of the requests, {how}"))
     for warning in _warnings(config):
         console.print(Text(f"Note: {warning}", style="yellow"))
 

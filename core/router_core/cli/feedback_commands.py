@@ -27,7 +27,10 @@ def feedback(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say how good an answer was. `train` learns from it; what is said last of an answer holds."""
+    """Say how good an answer was. `train` and the strategy memory learn from it; what is said last of an answer holds.
+
+    A router with the policy `strategy` that runs on this ledger learns it within 5 seconds; else the next one does.
+    """
     from router_core.records import Feedback  # noqa: PLC0415 - loaded by the command only
 
     if not 0 <= score <= 1:

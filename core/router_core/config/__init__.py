@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -30,13 +30,16 @@ from router_core.options import Settings
 from router_core.policies import make_policy
 from router_core.policies.base import Policy
 from router_core.registry import KNOWN_ENDPOINTS, LOCAL, Endpoint, Registry, did_you_mean, model_from_string
-from router_core.types import Constraints, Model, Price
+from router_core.types import JUDGE_TAG, Constraints, Model, Price
 from router_core.verifiers import default_verifiers, make_verifier
 from router_core.verifiers.base import Verifier
 
 __all__ = ["Config", "json_schema", "load"]
 
 log = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from router_core.config.auditing import AuditPlan
 
 Part = TypeVar("Part")
 
@@ -52,6 +55,7 @@ class Config:
     settings: Settings
     ledger: Ledger | None = None
     webhook_env: str | None = None
+    audits: AuditPlan | None = None
 
 
 def load(path: str | os.PathLike[str]) -> Config:
@@ -65,15 +69,15 @@ def load(path: str | os.PathLike[str]) -> Config:
     file = _checked(source)
     endpoints = {**KNOWN_ENDPOINTS, **_endpoints(file, source)}
     models = _models(file, endpoints, source)
-    policies = _parts(
-        {("policy",): file.policy}, partial(make_policy, tiers=[entry.name for entry in file.models]), source
-    )
+    tiers = [entry.name for entry in file.models if JUDGE_TAG not in entry.tags]
+    policies = _parts({("policy",): file.policy}, partial(make_policy, tiers=tiers), source)
     listed: dict[Loc, PartEntry] = {("verifiers", i): entry for i, entry in enumerate(file.verifiers or ())}
     verifiers = _parts(listed, make_verifier, source)
     source.check()
     registry = _registry(models, endpoints, file.aliases, source)
     constraints = _constraints(file.constraints, registry, source)
     ledger = _ledger(file, source)
+    audits = None if ledger is None else _audits(file, policies[0], registry, constraints, ledger, source)
     source.check()
     return Config(
         registry=registry,
@@ -83,11 +87,12 @@ def load(path: str | os.PathLike[str]) -> Config:
         settings=Settings(**file.settings.model_dump()),
         ledger=ledger,
         webhook_env=file.ledger.webhook_env if file.ledger is not None else None,
+        audits=audits,
     )
 
 
 def _ledger(file: File, source: Source) -> Ledger | None:
-    if file.ledger is None and not file.budgets:
+    if file.ledger is None and not file.budgets and file.auditor is None:
         return None
     budgets = []
     for position, entry in enumerate(file.budgets):
@@ -102,6 +107,21 @@ def _ledger(file: File, source: Source) -> Ledger | None:
     with source.at("budgets"):
         made.append(Ledger(**given, budgets=budgets))
     return made[0] if made else None
+
+
+def _audits(
+    file: File, policy: Policy, registry: Registry, constraints: Constraints, ledger: Ledger, source: Source
+) -> AuditPlan | None:
+    if file.auditor is None:
+        return None
+    from router_core.config.auditing import AuditPlan  # noqa: PLC0415 - loads the strategy memory
+
+    plans: list[AuditPlan] = []
+    with source.at("auditor", "model"):
+        registry.find(file.auditor.model)
+        with source.at("auditor"):
+            plans.append(AuditPlan.of(file.auditor, policy, registry, constraints, ledger))
+    return plans[0] if plans else None
 
 
 def _alert(variable: str) -> Callable[[BudgetReached], object]:

@@ -236,6 +236,24 @@ class BudgetEntry(_Shape):
     """The percentages of the limit that are told when they are reached."""
 
 
+class AuditorEntry(_Shape):
+    """What looks at a sample of the answers in the background, for the policy 'strategy' to learn from. It has a budget
+    of its own: give either limit_usd or limit_tokens."""
+
+    model: Name
+    """The model that judges answers; one with the tag 'judge' never answers itself."""
+    share: Annotated[float, Field(gt=0, le=1), BeforeValidator(_no_bool)] = 0.05
+    """The share of the requests that is audited, above 0, 1 at most."""
+    compare: Flag = False
+    """Have cheaper models and the strongest answer too, and compare their answers blind, instead of one opinion."""
+    limit_usd: Usd | None = None
+    """The most that audits may cost, in US dollars; nothing else is paid from it."""
+    limit_tokens: Count | None = None
+    """The most tokens that audits may take, of input and output together."""
+    per: Literal["day", "week", "month", "total"] = "day"
+    """What the limit is for: each day, week or month, or all time."""
+
+
 NamedModel = Annotated[ModelEntry, BeforeValidator(_named, json_schema_input_type=str | ModelEntry)]
 Part = Annotated[PartEntry, BeforeValidator(_named, json_schema_input_type=str | PartEntry)]
 
@@ -260,9 +278,12 @@ class File(_Shape):
     settings: SettingsEntry = SettingsEntry()
     """How the router behaves, whatever the request."""
     ledger: LedgerEntry | None = None
-    """Where receipts are kept and budgets are held; left out, receipts are not kept unless there are budgets."""
+    """Where receipts are kept and budgets are held; left out, receipts are not kept unless there are budgets or an
+    auditor."""
     budgets: list[BudgetEntry] = Field(default_factory=list)
     """Spending limits; all that apply to a request must hold."""
+    auditor: AuditorEntry | None = None
+    """What looks at a sample of the answers, for the policy 'strategy' to learn from; left out, nobody does."""
 
     @model_validator(mode="before")
     @classmethod
@@ -283,4 +304,5 @@ _SHAPES: Mapping[int | str, type[BaseModel]] = {
     "settings": SettingsEntry,
     "ledger": LedgerEntry,
     "budgets": BudgetEntry,
+    "auditor": AuditorEntry,
 }

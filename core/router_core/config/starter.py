@@ -182,6 +182,9 @@ models:
 # What decides where a request starts: difficulty, complexity, cheapest, static, random.
 policy: difficulty
 
+# With 'policy: strategy', a model that looks at a sample of the answers, on a budget of its own:
+# auditor: {{model: openai:gpt-4.1-nano, share: 0.05, limit_usd: 1, per: day}}
+
 # What looks at an answer before it is served. Left out: the default verifiers. []: none.
 # verifiers: [empty, refusal]
 

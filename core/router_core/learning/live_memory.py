@@ -13,12 +13,23 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from router_core.errors import RouterError
-from router_core.learning.strategy import Batch, Contents, Increment, MemoryBook, Step, merged
+from router_core.learning.strategy import (
+    Batch,
+    Cell,
+    Contents,
+    Evidence,
+    Increment,
+    Kind,
+    MemoryBook,
+    Place,
+    Step,
+    merged,
+)
 
 WRITE_S = 2.0
 """Seconds between two writings: what a killed process loses."""
@@ -35,16 +46,24 @@ class Keeper(Protocol):
         """Add a batch, once."""
         ...
 
+    def learn_feedback(self, length: float, at: float) -> tuple[tuple[Place, str], ...]:
+        """Learn from the feedback that is kept and that nobody has learned from; see ``stores.Store``."""
+        ...
+
     def memory(self) -> Contents:
         """All that is kept."""
         ...
 
 
 class LiveMemory:
-    """The memory of a process. ``clock`` tells the time in seconds since 1970."""
+    """The memory of a process. ``clock`` tells the time in seconds since 1970; of each model the last ``length``
+    judgements count most."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.time, length: float = 100.0) -> None:
         self.clock = clock
+        self.news: dict[Place, str] = {}
+        """Where others have judged since somebody looked, and what was said, if that is known."""
+        self._length = length
         self._lock = threading.RLock()
         self._book = MemoryBook()
         self._increments: list[Increment] = []
@@ -102,13 +121,14 @@ class LiveMemory:
                     self._unsure = None
 
     def refresh(self) -> None:
-        """Read what is kept, with what is not written yet on top."""
+        """Read what is kept, with what is not written yet on top. What is new there of feedback is learned first."""
         keeper = self._keeper() if self._keeper is not None else None
         if keeper is None:
             return
         with self._keeping:
             self._read_at = time.monotonic()
             try:
+                heard = keeper.learn_feedback(self._length, self.clock())
                 book = MemoryBook(keeper.memory())
             except RouterError as error:
                 log.warning("could not read the strategy memory: %s", error)
@@ -119,6 +139,9 @@ class LiveMemory:
                     book.add(increment)
                 for step in (*unsure.steps, *self._steps):
                     book.take(step)
+                known = self._book.contents.evidence
+                self.news.update(dict.fromkeys(_judged_since(known, book.contents.evidence), ""))
+                self.news.update((place, f"feedback: {said}" if said else "feedback") for place, said in heard)
                 self._book = book
 
     def close(self) -> None:
@@ -127,6 +150,10 @@ class LiveMemory:
         self._wake.set()
         if thread is not None and thread is not threading.current_thread():
             thread.join()
+        self.flush()
+
+    def finish(self) -> None:
+        """Write down what is left, at the end of the process."""
         self.flush()
 
     def begin_in_child(self) -> None:
@@ -169,7 +196,36 @@ class LiveMemory:
             self.refresh()
 
 
-_living: weakref.WeakSet[LiveMemory] = weakref.WeakSet()
+_NOTHING = Evidence()
+
+
+def _judged_since(before: Mapping[Cell, Evidence], now: Mapping[Cell, Evidence]) -> Iterator[Place]:
+    """The places where there are other judgements than before."""
+    for cell, seen in now.items():
+        if cell.kind is Kind.JUDGED and seen[2:] != before.get(cell, _NOTHING)[2:]:
+            yield cell.place
+
+
+def watched() -> weakref.WeakSet[Any]:
+    """A set whose members are told to ``finish`` when the process ends, the latest set first, and to
+    ``begin_in_child`` in a forked one."""
+    living: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def at_exit() -> None:
+        for each in list(living):
+            each.finish()
+
+    def in_child() -> None:
+        for each in list(living):
+            each.begin_in_child()
+
+    atexit.register(at_exit)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=in_child)
+    return living
+
+
+_living = watched()
 
 
 def _keep(memory: weakref.ref[LiveMemory], wake: threading.Event) -> None:
@@ -180,18 +236,3 @@ def _keep(memory: weakref.ref[LiveMemory], wake: threading.Event) -> None:
             return
         found.keep()
         del found
-
-
-def _at_exit() -> None:
-    for memory in list(_living):
-        memory.flush()
-
-
-def _in_child() -> None:
-    for memory in list(_living):
-        memory.begin_in_child()
-
-
-atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)

@@ -70,6 +70,10 @@ class MemoryFile:
         write_memory(self._path, self._book.contents)
         return new
 
+    def learn_feedback(self, length: float, at: float) -> tuple[tuple[Place, str], ...]:  # noqa: ARG002
+        """Nothing: no feedback is kept in the file. The process that served the request learns from it."""
+        return ()
+
     def memory(self) -> Contents:
         """All that the memory holds."""
         return self._book.contents

@@ -170,6 +170,25 @@ def judgement(place: Place, model: str, quality: float, length: float) -> tuple[
     )
 
 
+def judged_again(
+    book: MemoryBook, place: Place, model: str, quality: float, length: float, earlier: tuple[float, float] | None
+) -> tuple[tuple[Increment, ...], float]:
+    """Like ``judgement``, for an answer that may have been judged ``earlier``: with that quality, as the model's so
+    many-th. As much of that judgement as has not faded yet is then replaced. Returns also the number of this one."""
+    fresh = judgement(place, model, quality, length)
+    count = sum(book.of(place, model)[2:])
+    if earlier is None:
+        return fresh, count + 1
+    change, number = quality - earlier[0], earlier[1]
+    changed = []
+    for cell, keep, _ in fresh:
+        left = change * keep ** max(0.0, count - number)
+        # What was forgotten since cannot be taken back.
+        added = zip((left, -left, change, -change), book.of(place, model, cell.kind), strict=True)
+        changed.append(Increment(cell, 1.0, Evidence(*(max(more, -there) for more, there in added))))
+    return tuple(changed), number
+
+
 def merged(increments: Iterable[Increment]) -> tuple[Increment, ...]:
     """The same increments, one for each cell."""
     by_cell: dict[Cell, Increment] = {}

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from router_core.errors import ConfigError
 from router_core.events import Event, Settled
@@ -32,6 +32,7 @@ from router_core.learning.strategy import (
     Why,
     aftermath,
     challengers,
+    judged_again,
     judgement,
     next_step,
     outcome,
@@ -40,7 +41,7 @@ from router_core.learning.strategy import (
 from router_core.learning.tasks import task_of
 from router_core.policies.base import Candidate, Choice, MemoryPlace, priors
 from router_core.records import Attempt, AttemptOutcome, AttemptRole, Decision, Feedback, Reason, Receipt
-from router_core.types import RequestView
+from router_core.types import Json, RequestView
 
 TASK_TAG = "task:"
 """A tag of a request that begins so names its task type: the application knows better than any classifier."""
@@ -63,6 +64,27 @@ class Rivals(NamedTuple):
     challenger: str | None
 
 
+class Audits(Protocol):
+    """What looks at answers again in the background: ``auditor.Auditor``."""
+
+    def __call__(self, event: Event) -> None:
+        """Hear of a request that is over."""
+        ...
+
+    def close(self) -> None:
+        """Finish, and end what runs in the background."""
+        ...
+
+
+class _Served(NamedTuple):
+    """An answer that may be given feedback; ``earlier`` is the one that was learned: the score, and which of the
+    model's judgements that was."""
+
+    place: Place
+    model: str
+    earlier: tuple[float, float] | None = None
+
+
 class StrategyMemoryPolicy:
     """Starts with the strongest model, and remembers for each call site and task type which cheaper one suffices.
 
@@ -76,7 +98,8 @@ class StrategyMemoryPolicy:
     (at the defaults 4 where the strongest model's answers are all good, 12 where 80 % are), and after so many rejected
     drafts as ``rejections_to_leave`` tells (9).
 
-    The memory is kept in the store of the router's ledger, or in ``file``, or in this process only.
+    The memory is kept in the store of the router's ledger, or in ``file``, or in this process only. In a ledger it
+    learns all feedback that is kept there, whoever was told it; else what this router is told of its latest answers.
 
     Args:
         file: a JSON file to keep the memory in, where there is no ledger. One process at a time may use it.
@@ -105,7 +128,7 @@ class StrategyMemoryPolicy:
             level=_between("level", level, 0.5, 1.0),
             length=_between("length", length, 10.0, 1e6),
         )
-        self._memory = LiveMemory()
+        self._memory = LiveMemory(length=self.limits.length)
         self.file = None if file is None else Path(file)
         if self.file is not None:
             kept = MemoryFile(self.file)
@@ -116,7 +139,9 @@ class StrategyMemoryPolicy:
         self._places: set[Place] = set()
         self._ladder: tuple[Rung, ...] = ()
         self._most = 0
-        self._served: OrderedDict[str, tuple[Place, str]] = OrderedDict()
+        self._served: OrderedDict[str, _Served] = OrderedDict()
+        self._in_ledger = False
+        self._auditor: Audits | None = None
 
     def decide(self, request: RequestView, candidates: Sequence[Candidate]) -> Choice:
         """The model that is remembered for the request's place, else the strongest candidate."""
@@ -144,14 +169,20 @@ class StrategyMemoryPolicy:
     def observe(self, event: Event) -> None:
         """Learn from what became of a request, and from feedback."""
         if isinstance(event, Feedback):
-            place, model = self._served.get(event.request_id, (None, ""))
-            if place is not None:
-                said = f": {event.comment}" if event.comment else ""
-                self.judged(place, {model: event.score}, f"feedback{said}")
+            served = self._served.get(event.request_id)
+            if self._in_ledger:
+                # Where it is kept, and whoever hears it there first learns it.
+                self._memory.refresh()
+                if served is not None:
+                    self._catch_up(served.place)
+            elif served is not None:
+                self._heard(event, served)
         elif isinstance(event, Settled) and event.receipt.decision is not None:
             place = place_of(event.receipt.decision)
             if place is not None:
                 self._settled(place, event.receipt, event.receipt.decision)
+            if self._auditor is not None:
+                self._auditor(event)
 
     def judged(self, place: Place, qualities: Mapping[str, float], why: str = "") -> Step | None:
         """Add judgements of answers at a place: by model, 0 (bad) to 1 (good). Judgements of the same request belong
@@ -223,13 +254,20 @@ class StrategyMemoryPolicy:
             self._words = ledger.words
             self._memory.keep_in(lambda: ledger.opened)
             ledger.when_closing(self._memory.flush)
+            self._in_ledger = True
+
+    def audited_by(self, auditor: Audits) -> None:
+        """Tell this auditor of all requests from now on: whatever the router's face, without ``observers``."""
+        self._auditor = auditor
 
     def flush(self) -> None:
         """Write down what was learned; that happens every few seconds by itself, and at the end of the process."""
         self._memory.flush()
 
     def close(self) -> None:
-        """Write down what was learned and end the thread that does so. The policy can still be used."""
+        """Let the auditor finish, write down what was learned and end both threads. The policy can still be used."""
+        if self._auditor is not None:
+            self._auditor.close()
         self._memory.close()
 
     def _place(self, request: RequestView) -> Place:
@@ -251,12 +289,30 @@ class StrategyMemoryPolicy:
         self._note(decision.candidates)
         if receipt.model is not None:
             with self._lock:
-                self._served[receipt.request_id] = (place, receipt.model)
+                self._served[receipt.request_id] = _Served(place, receipt.model)
                 if len(self._served) > _KEPT:
                     self._served.popitem(last=False)
+        self._catch_up(place)
         first = next((each for each in receipt.attempts if each.role is AttemptRole.ANSWER), None)
         if decision.reason is Reason.REMEMBERED and first is not None:
             self._verified(place, first)
+
+    def _heard(self, feedback: Feedback, served: _Served) -> None:
+        """Learn from what was said of an answer; what is said anew replaces what was learned of it."""
+        if served.earlier is not None and served.earlier[0] == feedback.score:
+            return
+        place, model, earlier = served
+        with self._memory.book() as book:
+            judged, number = judged_again(book, place, model, feedback.score, self.limits.length, earlier)
+            self._memory.learn(judged)
+        with self._lock:
+            self._served[feedback.request_id] = _Served(place, model, (feedback.score, number))
+        self._reconsider(place, f"feedback: {feedback.comment}" if feedback.comment else "feedback")
+
+    def _catch_up(self, place: Place) -> None:
+        """Take the step that follows from what others have judged."""
+        if place in self._memory.news and self._ladder:
+            self._reconsider(place, self._memory.news.pop(place, ""))
 
     def _verified(self, place: Place, first: Attempt) -> None:
         """What verifiers said of a cheap start."""
@@ -299,9 +355,14 @@ class StrategyMemoryPolicy:
 
 def place_of(decision: Decision) -> Place | None:
     """The place that a decision of this policy was made for; None for one of another policy."""
-    if decision.reason not in {Reason.BASELINE, Reason.REMEMBERED}:
+    return place_in(decision.reason, decision.features)
+
+
+def place_in(reason: str, features: Mapping[str, Json]) -> Place | None:
+    """The place that a decision with this reason and these features was made for."""
+    if reason not in {Reason.BASELINE, Reason.REMEMBERED}:
         return None
-    task, call_site = decision.features.get("task"), decision.features.get("call_site")
+    task, call_site = features.get("task"), features.get("call_site")
     return Place(call_site, task) if isinstance(task, str) and isinstance(call_site, str) else None
 
 

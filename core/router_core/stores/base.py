@@ -11,12 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from router_core.learning.strategy import Batch, Contents
+from router_core.learning.strategy import Batch, Contents, Place
 from router_core.records import Charge, Feedback, Receipt, Scope, Shortfall
 from router_core.types import Json, Unit
 
 Row: TypeAlias = dict[str, Any]
 """One row of the ledger, by column. Money is nano-dollars, None where it is unknown; ``*_us`` is microseconds."""
+
+
+Taught: TypeAlias = tuple[tuple[Place, str], ...]
+"""Places of the strategy memory, each with what was said there of an answer ("" for no words)."""
 
 
 class Standing(NamedTuple):
@@ -210,6 +214,16 @@ class Store(Protocol):
 
         Raises:
             ValueError: a name is too long, or a number is none.
+        """
+        ...
+
+    def learn_feedback(self, length: float, at: float) -> Taught:
+        """Add to the strategy memory what was said of answers and not learned yet, whoever said it: each once, in one
+        transaction with the note that it is learned. What is said anew of an answer replaces what was learned of it.
+
+        Of requests that were not begun by a strategy memory nothing is learned. ``length`` is how many judgements of a
+        model count, ``at`` when that is done. Returns the places that something was learned of, each with the comment
+        ("" where there is none).
         """
         ...
 

@@ -11,10 +11,10 @@ from typing import Any
 from router_core.learning.strategy import Batch, Contents, MemoryBook
 from router_core.records import Feedback
 from router_core.stores.audit import Sums, counter_faults, receipt_faults
-from router_core.stores.base import Done, Repricing, Row, Size, Standing, Tell
+from router_core.stores.base import Done, Repricing, Row, Size, Standing, Taught, Tell
 from router_core.stores.book import Book, Changes, HoldState, Key
 from router_core.stores.forks import survive_forks
-from router_core.stores.recollection import batch_rows
+from router_core.stores.recollection import Said, batch_rows, lessons, said
 from router_core.stores.rows import EntryRows, feedback_row, microseconds, read_row, repricing_row
 from router_core.stores.works import Operations, Work, definition_text, same_definition
 from router_core.types import Json
@@ -29,6 +29,7 @@ class MemoryStore(Operations):
         self._rows: dict[str, EntryRows] = {}
         self._repricings: defaultdict[str, dict[tuple[int, str], Row]] = defaultdict(dict)
         self._feedback: dict[str, Row] = {}
+        self._learned: dict[str, Row] = {}
         self._budgets: dict[str, str] = {}
         self._memory = MemoryBook()
         survive_forks(self)
@@ -132,6 +133,15 @@ class MemoryStore(Operations):
         with self._lock:
             return self._memory.apply(batch, anew=anew)
 
+    def learn_feedback(self, length: float, at: float) -> Taught:  # noqa: ARG002 - no time is kept
+        """Add to the strategy memory what was said of answers and not learned yet."""
+        with self._lock:
+            learned = lessons(list(self._unlearned()), self._memory.contents, length)
+            for increment in learned.increments:
+                self._memory.add(increment)
+            self._learned.update((row["of_request"], row) for row in learned.noted)
+        return learned.places
+
     def memory(self) -> Contents:
         """All that the strategy memory holds."""
         with self._lock:
@@ -152,6 +162,7 @@ class MemoryStore(Operations):
                 del self._rows[request_id]
                 self._repricings.pop(request_id, None)
                 self._feedback.pop(request_id, None)
+                self._learned.pop(request_id, None)
                 self._book.receipts.discard(request_id)
             self._book.changes = Changes()
         return len(old)
@@ -179,6 +190,15 @@ class MemoryStore(Operations):
     def begin_in_child(self) -> None:
         """Go on after a fork, in the child."""
         self._lock.release()
+
+    def _unlearned(self) -> Iterator[Said]:
+        for name, row in sorted(self._feedback.items(), key=lambda found: (found[1]["at_us"], found[0])):
+            before = self._learned.get(name, {"learned_score": None, "learned_number": None})
+            if before["learned_score"] != row["score"]:
+                decision = self._rows[name].decision or {"reason": None, "features": None}
+                yield said(
+                    {**decision, **before, **row, "request_id": name, "model": self._rows[name].request["model"]}
+                )
 
     def _has_attempt(self, request_id: str, number: int) -> bool:
         entry = self._rows.get(request_id)

@@ -26,6 +26,7 @@ from router_core.stores.schema import (
     REPRICINGS,
     REQUESTS,
     RESERVATIONS,
+    UNLEARNED,
     counter_key,
 )
 from router_core.stores.statements import CHUNK
@@ -55,6 +56,11 @@ def memory(connection: sa.Connection) -> Contents:
         for query in (sa.select(MEMORY), sa.select(MEMORY_STEPS).order_by(MEMORY_STEPS.c.at_us, MEMORY_STEPS.c.number))
     )
     return read_memory(evidence, steps)
+
+
+def unlearned(connection: sa.Connection) -> bool:
+    """Whether anything was said of answers that is still to be learned."""
+    return connection.execute(sa.select(FEEDBACK.c.request_id).where(UNLEARNED).limit(1)).first() is not None
 
 
 def size(connection: sa.Connection, until_us: int | None) -> Size:
@@ -90,7 +96,8 @@ def page(connection: sa.Connection, since_us: int | None, until_us: int | None, 
     repricings = _by_request(connection, sa.select(REPRICINGS).where(REPRICINGS.c.request_id.in_(names)))
     query = sa.select(DECISIONS).where(DECISIONS.c.request_id.in_(names))
     decisions = {row["request_id"]: dict(row) for row in connection.execute(query).mappings()}
-    query = sa.select(FEEDBACK).where(FEEDBACK.c.request_id.in_(names))
+    said = FEEDBACK.c
+    query = sa.select(said.request_id, said.at_us, said.score, said.comment).where(said.request_id.in_(names))
     feedback = {row["request_id"]: dict(row) for row in connection.execute(query).mappings()}
     for row in feedback.values():
         del row["request_id"]

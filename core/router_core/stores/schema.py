@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from router_core.stores.book import Key
 from router_core.stores.rows import KINDS
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision that this code reads and writes."""
 
 VERSION_TABLE = "router_schema_version"
@@ -95,6 +95,8 @@ REPRICINGS = sa.Table(
 )
 """What attempts cost by other prices than those that they were booked with; ``at_us`` is when that was computed."""
 
+_UNLEARNED = "learned_score IS NULL OR learned_score <> score"
+
 FEEDBACK = sa.Table(
     "feedback",
     METADATA,
@@ -102,8 +104,19 @@ FEEDBACK = sa.Table(
     sa.Column("at_us", sa.BigInteger, nullable=False),
     sa.Column("score", sa.Double, nullable=False),
     sa.Column("comment", sa.Text),
+    sa.Column("learned_score", sa.Double),
+    sa.Column("learned_number", sa.Double),
+    sa.Index(
+        "feedback_unlearned", "request_id", sqlite_where=sa.text(_UNLEARNED), postgresql_where=sa.text(_UNLEARNED)
+    ),
 )
-"""What was said of an answer: ``score`` is 0 (useless) to 1 (as good as can be). The last word holds."""
+"""What was said of an answer: ``score`` is 0 (useless) to 1 (as good as can be). The last word holds.
+
+``learned_score`` is the score that the strategy memory was taught, or that could teach it nothing; ``learned_number``
+which of the model's judgements that was, NULL where it was none."""
+
+UNLEARNED = sa.or_(FEEDBACK.c.learned_score.is_(None), FEEDBACK.c.learned_score != FEEDBACK.c.score)
+"""What of ``FEEDBACK`` is still to be learned: what its index finds."""
 
 DECISIONS = sa.Table(
     "decisions",

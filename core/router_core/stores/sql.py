@@ -16,7 +16,7 @@ from router_core.learning.strategy import Batch, Contents
 from router_core.records import Feedback
 from router_core.stores import reads
 from router_core.stores.audit import receipt_faults
-from router_core.stores.base import Repricing, Row, Size, Standing, Tell
+from router_core.stores.base import Repricing, Row, Size, Standing, Taught, Tell
 from router_core.stores.commits import GroupCommit
 from router_core.stores.engines import lock_wait_s, make_engine, parse
 from router_core.stores.failures import Place
@@ -27,6 +27,7 @@ from router_core.stores.statements import CHUNK
 from router_core.stores.upgrade import bring_up
 from router_core.stores.works import Operations, Work, definition_text
 from router_core.stores.writer import (
+    LearnFeedback,
     Operation,
     Prune,
     Reclaim,
@@ -131,6 +132,16 @@ class SqlStore(Operations):
         """Add to the strategy memory."""
         new: bool = self._commits.do(Remember(batch_rows(batch), anew))
         return new
+
+    def learn_feedback(self, length: float, at: float) -> Taught:
+        """Add to the strategy memory what was said of answers and not learned yet."""
+        learned: Taught = ()
+        # There is seldom any: who only looks keeps no writer waiting.
+        more = self._read(reads.unlearned)
+        while more:
+            places, more = self._commits.do(LearnFeedback(length, at))
+            learned += places
+        return learned
 
     def memory(self) -> Contents:
         """All that the strategy memory holds."""

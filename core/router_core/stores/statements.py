@@ -25,6 +25,7 @@ from router_core.stores.schema import (
     REPRICINGS,
     REQUESTS,
     RESERVATIONS,
+    UNLEARNED,
 )
 
 CHUNK = 256
@@ -170,7 +171,55 @@ class Statements:
         """Keep what was said of an answer, in place of what was said before."""
         insert = self._insert(FEEDBACK)
         values = {name: insert.excluded[name] for name in ("at_us", "score", "comment")}
+        insert = insert.values({name: sa.bindparam(name) for name in ("request_id", *values)})
         return self._text(insert.on_conflict_do_update(index_elements=["request_id"], set_=values))
+
+    @cached_property
+    def unlearned(self) -> str:
+        """What was said of answers and not learned yet, locked, without what somebody else is busy with."""
+        said, of, why = FEEDBACK.c, REQUESTS.c, DECISIONS.c
+        return self._text(
+            sa.select(
+                said.request_id,
+                said.score,
+                said.comment,
+                said.learned_score,
+                said.learned_number,
+                of.model,
+                why.reason,
+                why.features,
+            )
+            .join(REQUESTS, of.request_id == said.request_id)
+            .outerjoin(DECISIONS, why.request_id == said.request_id)
+            .where(UNLEARNED)
+            .order_by(said.at_us, said.request_id)
+            .limit(_MOST)
+            .offset(_NONE)  # SQLite's words always have one
+            .with_for_update(of=FEEDBACK, skip_locked=True)
+        )
+
+    @cached_property
+    def note_learned(self) -> str:
+        """Note what was learned of what was said."""
+        return self._text(
+            sa.update(FEEDBACK)
+            .where(FEEDBACK.c.request_id == sa.bindparam("of_request"))
+            .values({name: sa.bindparam(name) for name in ("learned_score", "learned_number")})
+        )
+
+    def evidence_of(self, size: int) -> str:
+        """What is known of cells, locked."""
+        found = MEMORY.c
+        return self._sized(
+            "evidence",
+            size,
+            lambda names: (
+                sa.select(found.id, found.good, found.bad, found.all_good, found.all_bad)
+                .where(found.id.in_(names))
+                .order_by(found.id)
+                .with_for_update()
+            ),
+        )
 
     @cached_property
     def last_batch(self) -> str:

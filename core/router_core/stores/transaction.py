@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from router_core.stores.base import Row
+from router_core.learning.strategy import Batch
+from router_core.stores.base import Row, Taught
 from router_core.stores.book import Book, Counter, Hold, HoldState, Key
-from router_core.stores.recollection import BatchRows
+from router_core.stores.recollection import BatchRows, batch_rows, cell_ids, lessons, read_evidence, said
 from router_core.stores.rows import storable
 from router_core.stores.schema import counter_id, counter_key
 from router_core.stores.statements import CHUNK, Statements, sized
 from router_core.stores.works import Work, same_definition
+
+_SAID = ("request_id", "score", "comment", "learned_score", "learned_number", "model", "reason", "features")
 
 
 class Cursor(Protocol):
@@ -179,6 +182,18 @@ class Transaction:
         self._write(statements.add_evidence, rows.evidence)
         self._write(statements.add_step, rows.steps)
         return True
+
+    def learn_feedback(self, length: float, at: float) -> tuple[Taught, bool]:
+        """Add to the strategy memory what was said and not learned; the places, and whether there may be more."""
+        statements = self._statements
+        heard = [said(dict(zip(_SAID, row, strict=True))) for row in self._rows(statements.unlearned, {})]
+        found: list[Sequence[Any]] = []
+        for chunk in sized(cell_ids(heard)):
+            found += self._rows(statements.evidence_of(len(chunk)), chunk)
+        learned = lessons(heard, read_evidence(found), length)
+        self._write(statements.add_evidence, batch_rows(Batch("", 0, at, learned.increments)).evidence)
+        self._write(statements.note_learned, learned.noted)
+        return learned.places, len(heard) == CHUNK
 
     def _take(self, rows: Sequence[Sequence[Any]]) -> int:
         for request_id, counter, amount, floor, owner, expires_us, state, spent in rows:

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from router_core.stores.base import Done, Row
+from router_core.stores.base import Done, Row, Taught
 from router_core.stores.engines import begin_writing, first_words
 from router_core.stores.failures import Place
 from router_core.stores.recollection import BatchRows
@@ -119,8 +119,22 @@ class Remember:
         return transaction.remember(self.rows, anew=self.anew)
 
 
-_ALONE = (Reclaim, Prune, SaveBudget, SwapBudget, SaveRepricings, SaveFeedback, Remember)
-Operation: TypeAlias = "Work | Reclaim | Prune | SaveBudget | SwapBudget | SaveRepricings | SaveFeedback | Remember"
+@dataclass(frozen=True, slots=True)
+class LearnFeedback:
+    """A part of ``Store.learn_feedback``: the places, and whether there may be more."""
+
+    length: float
+    at: float
+
+    def run(self, transaction: Transaction) -> tuple[Taught, bool]:
+        """Learn what is found."""
+        return transaction.learn_feedback(self.length, self.at)
+
+
+_ALONE = (Reclaim, Prune, SaveBudget, SwapBudget, SaveRepricings, SaveFeedback, LearnFeedback, Remember)
+Operation: TypeAlias = (
+    "Work | Reclaim | Prune | SaveBudget | SwapBudget | SaveRepricings | SaveFeedback | LearnFeedback | Remember"
+)
 
 
 class _Fault(Enum):
