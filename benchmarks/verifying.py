@@ -4,8 +4,9 @@
 
 The cascade asks mixtral-8x7b, and gpt-4-1106-preview where the answer is rejected; the weak call is always paid. All
 numbers are by five-fold cross-validation over clusters of near-identical questions, with three partitions, on the
-labels of RouteLLM's repository and on re-graded ones ("clean"). The features were chosen while looking at these very
-questions, and so were the penalties: expect a little less elsewhere. Products of features added nothing.
+labels of RouteLLM's repository and on re-graded ones ("clean"). "As shipped" is what the recipe of the shipped weights
+makes of answers to the other questions. The features were chosen while looking at these very questions, and so were the
+penalties: expect a little less elsewhere. Products of features added nothing.
 
 Consensus accepts two equal final answers and asks the strong model otherwise; both cheap calls are always paid.
 """
@@ -82,7 +83,8 @@ CONSENSUS = (
 
 
 def gsm8k_answers(folder: Path) -> list[Example]:
-    """GSM8K with the re-graded answers of RouteLLM's pair and of other models, one example a question and source."""
+    """GSM8K with the re-graded answers of RouteLLM's pair and of other models, one example a question and source: what
+    the shipped weights are trained on."""
     return [*outcomes.gsm8k(folder, clean=True), *_of_others(folder)]
 
 
@@ -178,22 +180,26 @@ def folds(examples: Sequence[Example], partition: int) -> npt.NDArray[np.int64]:
 
 
 class Split(NamedTuple):
-    """One fold held out: training and test places, and what was learned from others' answers to the training
-    questions."""
+    """One fold held out: training and test places, and what was learned from answers to the training questions: as the
+    shipped weights are, and of other models' answers alone."""
 
     train: npt.NDArray[np.intp]
     test: npt.NDArray[np.intp]
+    shipped: VerifierWeights
     others: VerifierWeights
 
 
-def splits(examples: Sequence[Example], others: Sequence[Example], partition: int) -> Iterator[Split]:
+def splits(folder: Path, partition: int) -> Iterator[Split]:
     """The splits of one partition."""
+    examples, sources = outcomes.gsm8k(folder), (gsm8k_answers(folder), _of_others(folder))
     fold = folds(examples, partition)
     for k in range(FOLDS):
         out = {examples[at].group for at in np.flatnonzero(fold == k)}
-        known = [each for each in others if each.group not in out]
-        weights = train_verifier(known, start=None, penalty=PENALTY).weights
-        yield Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k), weights)
+        shipped, others = (
+            train_verifier([each for each in source if each.group not in out], start=None, penalty=PENALTY).weights
+            for source in sources
+        )
+        yield Split(np.flatnonzero(fold != k), np.flatnonzero(fold == k), shipped, others)
 
 
 def held_out(examples: Sequence[Example], partition: Sequence[Split], scorer: Callable[[Split], Scorer]) -> Floats:
@@ -207,14 +213,15 @@ def held_out(examples: Sequence[Example], partition: Sequence[Split], scorer: Ca
 
 def print_cascade(folder: Path) -> None:
     """The table of cascades, and the learning curve."""
-    others = _of_others(folder)
-    partitions = [list(splits(outcomes.gsm8k(folder), others, partition)) for partition in range(PARTITIONS)]
+    partitions = [list(splits(folder, partition)) for partition in range(PARTITIONS)]
     scorers: Mapping[str, Callable[[Split], Scorer]] = {
         "random": lambda _: at_random,
         "rule: short or hedging": lambda _: by_rule,
         "verifier, own labels": lambda _: by_verifier(outcomes.WEAK, None),
         "verifier, others' answers": lambda split: lambda _, test: judged(split.others, test),
         "verifier, others', then own": lambda split: by_verifier(outcomes.WEAK, split.others),
+        "verifier, as shipped": lambda split: lambda _, test: judged(split.shipped, test),
+        "verifier, as shipped, then own": lambda split: by_verifier(outcomes.WEAK, split.shipped),
     }
     for labels in ("repository", "clean"):
         examples = outcomes.gsm8k(folder, clean=labels == "clean")
@@ -336,26 +343,41 @@ def said_the_same(row: Row) -> bool:
     return one is not None and other is not None and agree(one, other, request=row.question) is True
 
 
+def said_equal_strings(row: Row) -> bool:
+    """The same, of the strings as they are, small letters and blanks apart: what our agreement is compared with."""
+    one, other, _ = (None if final is None else final.strip().lower() for final in row.final)
+    return one is not None and one == other
+
+
+def paid_for(rows: Sequence[Row], agreed: npt.NDArray[np.bool_]) -> Floats:
+    """Quality of what is answered and of the strong model, cost and cost of the strong model: shape (rows, 4)."""
+    right, cost = (np.array([getattr(row, name) for row in rows]) for name in ("right", "cost"))
+    quality = np.where(agreed, right[:, 0], right[:, 2])
+    return np.c_[quality, right[:, 2], cost[:, 0] + cost[:, 1] + np.where(agreed, 0, cost[:, 2]), cost[:, 2]]
+
+
+def shares(paid: Floats) -> Floats:
+    """Quality and cost as shares of the strong model's."""
+    mean = paid.mean(axis=0)
+    return np.array([mean[0] / mean[1], mean[2] / mean[3]])
+
+
 def print_consensus(folder: Path) -> None:
     """The table of pairs."""
     print("\nconsensus: quality and cost as shares of the strong model's, with 95 % intervals")
     for file, *models in CONSENSUS:
         rows = consensus_rows(folder, file, models)
-        agreed = np.array([said_the_same(row) for row in rows])
-        right, cost = (np.array([getattr(row, name) for row in rows]) for name in ("right", "cost"))
-        quality = np.where(agreed, right[:, 0], right[:, 2])
-        paid = cost[:, 0] + cost[:, 1] + np.where(agreed, 0, cost[:, 2])
-
-        def shares(drawn: Any, told: Floats = np.c_[quality, right[:, 2], paid, cost[:, 2]]) -> Floats:
-            mean = told[drawn].mean(axis=0)
-            return np.array([mean[0] / mean[1], mean[2] / mean[3]])
-
-        (q_low, q_high), (c_low, c_high) = bootstrap(shares, len(rows), draws=500)
-        q, c = shares(slice(None))
+        agreed, equal = (np.array([said(row) for row in rows]) for said in (said_the_same, said_equal_strings))
+        right = np.array([row.right[0] for row in rows])
+        ours = paid_for(rows, agreed)
+        (q_low, q_high), (c_low, c_high) = bootstrap(lambda drawn, of=ours: shares(of[drawn]), len(rows), draws=500)
+        q, c = shares(ours)
+        plain_q, plain_c = shares(paid_for(rows, equal))
         print(f"{file.removeprefix('zeroeval_'):8} {' + '.join(models[:2])} -> {models[2]}")
         print(
-            f"         accepted {agreed.mean():.0%}, right when agreed {right[agreed, 0].mean():.1%}, quality {q:.1%} "
-            f"({q_low:.1%} to {q_high:.1%}), cost {c:.0%} ({c_low:.0%} to {c_high:.0%})"
+            f"         accepted {agreed.mean():.0%}, right when agreed {right[agreed].mean():.1%}, quality {q:.1%} "
+            f"({q_low:.1%} to {q_high:.1%}), cost {c:.0%} ({c_low:.0%} to {c_high:.0%}); "
+            f"by equal strings {plain_q:.1%}, {plain_c:.0%}"
         )
 
 

@@ -22,6 +22,10 @@ def drawn(count, truth, seed=0):
     return scores, [float(rng.random() < truth(score)) for score in scores]
 
 
+def step(p):
+    return 0.1 if p < 0.3 else 0.8
+
+
 def shifted(p, offset, slope=1.0):
     return 1 / (1 + math.exp(-(slope * math.log(p / (1 - p)) + offset)))
 
@@ -31,7 +35,14 @@ def shifted(p, offset, slope=1.0):
     [(0, "offset"), (199, "offset"), (200, "platt"), (499, "platt"), (500, "isotonic")],
 )
 def test_the_method_follows_from_the_number_of_labels(labels, method):
-    assert calibrate(*drawn(labels, lambda p: p)).method == method
+    assert calibrate(*drawn(labels, step)).method == method
+
+
+def test_where_two_parameters_do_there_are_no_steps():
+    """Steps tie predictions that a threshold should tell apart."""
+    found = calibrate(*drawn(2000, lambda p: shifted(p, 0.7)))
+    assert found.method == "platt"
+    assert found.apply(0.001) < found.apply(0.002)
 
 
 def test_without_labels_predictions_stay_as_they_are():
@@ -71,13 +82,13 @@ def test_predictions_that_tell_the_opposite_become_the_observed_share(count):
 
 
 def test_isotonic_pools_adjacent_violators():
-    # Worked by hand: 0.3 and 0.4 are out of order and pooled at (0.35, 0.5); each score stands for 200 labels.
+    # Worked by hand: 0.3 and 0.4 are out of order and pooled at (0.35, 0.7); each score stands for 200 labels.
     scores = [s for s in (0.1, 0.3, 0.4, 0.9) for _ in range(200)]
-    labels = [float(i < ones) for ones in (40, 120, 80, 160) for i in range(200)]
+    labels = [float(i < ones) for ones in (10, 150, 130, 150) for i in range(200)]
     found = calibrate(scores, labels)
-    assert [value for knot in found.knots for value in knot] == pytest.approx([0.1, 0.2, 0.35, 0.5, 0.9, 0.8])
-    assert found.apply(0.225) == pytest.approx(0.35)
-    assert (found.apply(0.0), found.apply(1.0)) == pytest.approx((0.2, 0.8))
+    assert [value for knot in found.knots for value in knot] == pytest.approx([0.1, 0.05, 0.35, 0.7, 0.9, 0.75])
+    assert found.apply(0.225) == pytest.approx(0.375)
+    assert (found.apply(0.0), found.apply(1.0)) == pytest.approx((0.05, 0.75))
 
 
 @given(examples, probabilities, probabilities, st.sampled_from([1, 20, 100]))

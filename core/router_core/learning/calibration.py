@@ -2,15 +2,16 @@
 
 How many parameters are fitted depends on the number of labels: below 200 only an offset of the log-odds, from 200 a
 slope too (J. Platt, "Probabilistic outputs for support vector machines", 1999), from 500 any rising curve (isotonic
-regression by pool adjacent violators; Zadrozny and Elkan, KDD 2002). None of them turns the order of two predictions
-around. Pure Python throughout.
+regression by pool adjacent violators; Zadrozny and Elkan, KDD 2002) if that foretells held-out labels better than the
+two parameters: its steps tie predictions that were different. None of them turns the order of two predictions around.
+Pure Python throughout.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from typing import Literal, TypeAlias, get_args
@@ -33,6 +34,10 @@ finite where labels are all alike, and is outweighed by a few dozen labels."""
 _STEPS = 50
 """Newton's method needs about six."""
 _CLOSE = 1e-10
+_FOLDS = 5
+
+_Pair: TypeAlias = tuple[float, float]
+"""A prediction and its label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,23 +90,45 @@ def calibrate(scores: Sequence[float], labels: Sequence[float], *, smooth: bool 
     Args:
         scores: predicted probabilities, 0..1.
         labels: what was observed, 0 or 1 (or a quality between), one for each score.
-        smooth: never isotonic, whose steps hide small differences: for predictions that are compared with others.
+        smooth: never isotonic: for predictions of one model that are compared with those of others.
     """
     pairs = sorted((float(score), float(label)) for score, label in zip(scores, labels, strict=True))
-    if len(pairs) >= ISOTONIC_FROM and not smooth:
-        return Calibration(method="isotonic", knots=_isotonic(pairs))
-    points = [(_logit(score), label) for score, label in pairs]
-    if len(points) >= PLATT_FROM:
-        slope, offset = _fit(points, slope_is_free=True)
-        if slope <= 0:
-            # The predictions tell nothing, or the opposite: all get the observed share.
-            slope, offset = _fit([(0.0, label) for _, label in points], slope_is_free=False)
-            slope = 0.0
-        return Calibration(method="platt", slope=slope, offset=offset)
-    return Calibration(offset=_fit(points, slope_is_free=False)[1])
+    if len(pairs) < PLATT_FROM:
+        return Calibration(offset=_fit(_points(pairs), slope_is_free=False)[1])
+    if len(pairs) >= ISOTONIC_FROM and not smooth and _error(_rising, pairs) < _error(_sloped, pairs):
+        return _rising(pairs)
+    return _sloped(pairs)
 
 
-def _fit(points: Sequence[tuple[float, float]], *, slope_is_free: bool) -> tuple[float, float]:
+def _sloped(pairs: Sequence[_Pair]) -> Calibration:
+    points = _points(pairs)
+    slope, offset = _fit(points, slope_is_free=True)
+    if slope <= 0:
+        # The predictions tell nothing, or the opposite: all get the observed share.
+        slope, offset = _fit([(0.0, label) for _, label in points], slope_is_free=False)
+        slope = 0.0
+    return Calibration(method="platt", slope=slope, offset=offset)
+
+
+def _rising(pairs: Sequence[_Pair]) -> Calibration:
+    return Calibration(method="isotonic", knots=_isotonic(pairs))
+
+
+def _error(method: Callable[[Sequence[_Pair]], Calibration], pairs: Sequence[_Pair]) -> float:
+    """The squared error on labels that were held out: every fifth of the ordered predictions in turn."""
+    error = 0.0
+    for fold in range(_FOLDS):
+        made = method([pair for at, pair in enumerate(pairs) if at % _FOLDS != fold])
+        error += sum((made.apply(score) - label) ** 2 for score, label in pairs[fold::_FOLDS])
+    return error
+
+
+def _points(pairs: Sequence[_Pair]) -> list[_Pair]:
+    """Log-odds instead of probabilities."""
+    return [(_logit(score), label) for score, label in pairs]
+
+
+def _fit(points: Sequence[_Pair], *, slope_is_free: bool) -> tuple[float, float]:
     """Slope and offset of the highest posterior density, by Newton's method with steps that are halved while they lead
     uphill."""
     slope, offset = 1.0, 0.0
@@ -118,9 +145,7 @@ def _fit(points: Sequence[tuple[float, float]], *, slope_is_free: bool) -> tuple
     return slope, offset
 
 
-def _newton(
-    points: Sequence[tuple[float, float]], slope: float, offset: float, *, slope_is_free: bool
-) -> tuple[float, float]:
+def _newton(points: Sequence[_Pair], slope: float, offset: float, *, slope_is_free: bool) -> tuple[float, float]:
     pull_slope, pull_offset = _PRECISION * (slope - 1), _PRECISION * offset
     bend_slope, bend_both, bend_offset = _PRECISION, 0.0, _PRECISION
     for x, label in points:
@@ -140,7 +165,7 @@ def _newton(
     )
 
 
-def _loss(points: Sequence[tuple[float, float]], slope: float, offset: float) -> float:
+def _loss(points: Sequence[_Pair], slope: float, offset: float) -> float:
     """The negative logarithm of the posterior density, but for a constant."""
     loss = _PRECISION * ((slope - 1) ** 2 + offset**2) / 2
     for x, label in points:
@@ -149,7 +174,7 @@ def _loss(points: Sequence[tuple[float, float]], slope: float, offset: float) ->
     return loss
 
 
-def _isotonic(pairs: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
+def _isotonic(pairs: Sequence[_Pair]) -> tuple[tuple[float, float], ...]:
     """Mean prediction and mean label of each pooled block, in rising order, by pool adjacent violators."""
     blocks: list[tuple[int, float, float]] = []  # labels, sum of predictions, sum of labels
     for score, tied in groupby(pairs, key=lambda pair: pair[0]):
@@ -163,7 +188,7 @@ def _isotonic(pairs: Sequence[tuple[float, float]]) -> tuple[tuple[float, float]
     return tuple((scores / n, min(max(labels / n, least), 1 - least)) for n, scores, labels in blocks)
 
 
-def _between(knots: Sequence[tuple[float, float]], p: float) -> float:
+def _between(knots: Sequence[_Pair], p: float) -> float:
     place = bisect_right(knots, p, key=lambda knot: knot[0])
     if place == 0:
         return knots[0][1]
