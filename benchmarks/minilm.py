@@ -28,7 +28,7 @@ def main() -> None:
     """Embed the prompts of every file that ``routing.py`` measures on."""
     data, cache = Path(sys.argv[1]), Path(sys.argv[2])
     cache.mkdir(parents=True, exist_ok=True)
-    for examples in (outcomes.gsm8k(data), outcomes.mmlu(data), outcomes.dcrouter(data), outcomes.mmlu_pro(data)):
+    for examples in (outcomes.gsm8k(data), outcomes.mmlu(data), outcomes.mmlu(data, only_p1=True)):
         texts = [example.text for example in examples]
         np.save(_place(cache, texts), _embed(texts))
         print(f"{len(texts)} prompts embedded")

@@ -4,8 +4,8 @@
 
 By cross-validation over groups of near-identical prompts, beside the length of the prompt and the heuristics. In each
 fold the recipe and the penalties are chosen inside the training part by another cross-validation, as ``llm-router
-train`` does. All rows are measured if none is named. The vectors of
-``--embedding`` are those that ``minilm.py`` has written. See README.md beside this file.
+train`` does. All rows are measured if none is named. The vectors of ``--embedding`` are those that ``minilm.py`` has
+written; with them ``NearestPolicy`` is measured, too. See README.md beside this file.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import minilm
@@ -26,10 +27,12 @@ from router_core.learning.bench import Bench, bench_of
 from router_core.learning.evaluation import Contender, Measure, measure
 from router_core.learning.examples import Example
 from router_core.learning.fit import Floats
-from router_core.learning.prompts import PRIOR, Prompts, Recipe
+from router_core.learning.neighbours import Neighbours
+from router_core.learning.prompts import PRIOR, Prompts, Recipe, Rows
 from router_core.learning.train import folds, learn, rows_of
-from router_core.policies import ComplexityPolicy, DifficultyPolicy
+from router_core.policies import Candidate, ComplexityPolicy, DifficultyPolicy, NearestPolicy
 from router_core.policies.score import ScorePolicy
+from router_core.types import Model
 
 PAIR = (outcomes.WEAK, outcomes.STRONG)
 SHOWN = ("apgr", "cpt50", "cpt80", "auroc", "aiq", "top_quality", "cost_at_95", "gain", "ece")
@@ -93,9 +96,13 @@ def measured(name: str, row: Row, data: Path, cache: Path | None, seed: int) -> 
     print(
         f"\n{name}: {len(scored)} of {len(bench.examples)} examples scored, {took:.0f} s; chosen: {', '.join(chosen)}"
     )
-    contenders = [Contender("learned", predicted=predicted[scored]), *heuristics(part)]
+    length, *others = heuristics(part)
+    contenders = [Contender("learned", predicted=predicted[scored]), length, *others]
+    if prompts.vectors.size:
+        near = by_neighbours(bench, prompts, split_of(row, bench, prompts, p1, seed))
+        contenders.insert(1, Contender("nearest", predicted=near[scored]))
     for contender in contenders:
-        measures = measure(part, contender, contenders[1], draws=DRAWS).measures
+        measures = measure(part, contender, length, draws=DRAWS).measures
         shown = (f"{key} {told(measures[key])}" for key in SHOWN if key in measures)
         print(f"  {contender.name:12}" + "  ".join(shown))
 
@@ -109,14 +116,36 @@ def held_out(row: Row, bench: Bench, prompts: Prompts, p1: Sequence[Example], se
     """Predictions for each example by what was learned without its group (nan where there are none), and what was
     chosen in each fold."""
     predicted = np.full(bench.quality.shape, np.nan)
-    fold = _p1(bench, p1) if row.only_p1 else folds(prompts.groups, row.folds, seed)
     chosen = []
-    for one in [1] if row.only_p1 else range(row.folds):
-        inside, outside = np.flatnonzero((fold != one) & (fold >= 0)), np.flatnonzero(fold == one)
+    for inside, outside in split_of(row, bench, prompts, p1, seed):
         learned = learn(prompts.take(inside), rows_of(bench, inside), recipes=row.recipes, seed=seed)
         predicted[outside] = learned.predict(prompts.take(outside))
         chosen.append(learned.recipe.name)
     return predicted, chosen
+
+
+def split_of(row: Row, bench: Bench, prompts: Prompts, p1: Sequence[Example], seed: int) -> list[tuple[Rows, Rows]]:
+    """What is learned from and what is scored, of each fold."""
+    fold = _p1(bench, p1) if row.only_p1 else folds(prompts.groups, row.folds, seed)
+    tested = [1] if row.only_p1 else range(row.folds)
+    return [(np.flatnonzero((fold != one) & (fold >= 0)), np.flatnonzero(fold == one)) for one in tested]
+
+
+def by_neighbours(bench: Bench, prompts: Prompts, split: Sequence[tuple[Rows, Rows]]) -> Floats:
+    """What ``NearestPolicy`` predicts for each example by the embedding, as ``held_out`` does."""
+    vectors = dict(zip([example.text for example in bench.examples], prompts.vectors.tolist(), strict=True))
+    asked = [Candidate(Model(name=name, id=name, provider="", endpoint="")) for name in bench.models]
+    predicted = np.full(bench.quality.shape, np.nan)
+    with TemporaryDirectory() as folder:
+        for inside, outside in split:
+            file = Path(folder) / "nearest.json"
+            known = [bench.examples[row] for row in inside]
+            Neighbours.of(known, bench.models, vectors.__getitem__).write(file)
+            policy = NearestPolicy(file, embedding=vectors.__getitem__)
+            for row in outside:
+                quality = policy.decide(bench.examples[row].request, asked).quality
+                predicted[row] = [quality[name] for name in bench.models]
+    return predicted
 
 
 def _p1(bench: Bench, p1: Sequence[Example]) -> Floats:

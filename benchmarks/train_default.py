@@ -25,7 +25,10 @@ from router_core.policies.learned import DEFAULT_FILE
 MOST = 1500
 """Examples of one family, so that none drowns the others."""
 
-RECIPE = Recipe("hand-made features", (Part(penalty=Penalty(10000.0, 6.0)),))
+RECIPE = Recipe(
+    "features and words, cautiously",
+    (Part(penalty=Penalty(10000.0, 10.0)), Part(words=True, penalty=Penalty(10000.0, 10.0))),
+)
 
 _GROUPS: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
     "mmlu_pro": (

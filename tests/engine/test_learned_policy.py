@@ -182,6 +182,7 @@ BREAKS = {
     "heads[0].steps": lambda c: c["heads"][0].update(steps=[500]),
     "buckets": lambda c: c.update(buckets=[BUCKETS]),
     "hand": lambda c: c["heads"][0]["hand"].pop(),
+    "products": lambda c: c["heads"][0].update(products=[1.0]),
     "sites": lambda c: c.update(sites={"x": [1.0]}),
     "calibration": lambda c: c["heads"][0].update(calibration=None),
     "names a model twice": lambda c: c["heads"][0].update(model="large"),

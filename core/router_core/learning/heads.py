@@ -1,8 +1,8 @@
 """What ``LearnedPolicy`` knows: for each model a head that predicts P(answers well) from what was read in the prompt.
 
 ``logit P = base + text``. ``base`` is the model's ability, or what was seen of it at the call site where that is known;
-``text`` is linear in the hand-made features, the hashed words and, if there is one, the embedding. Pure Python; made by
-``train``, kept in a file of kind "policy".
+``text`` is linear in the hand-made features, their products, the hashed words and, if there is one, the embedding. Pure
+Python; made by ``train``, kept in a file of kind "policy".
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import math
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations, starmap
+from operator import mul
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,14 +47,16 @@ class Head:
     """One model.
 
     ``ability`` is the logit of its mean quality on the examples, ``centre`` what is taken off its text part so that an
-    ordinary prompt adds nothing. ``hand`` are the weights of the standardised hand-made features and ``embedding``
-    those of an embedding's numbers; both are empty, and ``words`` None, where they were not trained.
+    ordinary prompt adds nothing. ``hand`` are the weights of the standardised hand-made features, ``products`` those of
+    the products of any two of them (in the order of ``itertools.combinations``) and ``embedding`` those of an
+    embedding's numbers; each is empty, and ``words`` None, where it was not trained.
     """
 
     model: str
     ability: float
     centre: float = 0.0
     hand: tuple[float, ...] = ()
+    products: tuple[float, ...] = ()
     words: Words | None = None
     embedding: tuple[float, ...] = ()
     calibration: Calibration = field(default_factory=Calibration)
@@ -88,8 +92,9 @@ class Heads:
     def texts(self, reading: Reading, standard: Sequence[float], embedding: Sequence[float]) -> list[float]:
         """What the text adds to the logit of each head."""
         found = []
+        crossed = _products(standard) if self.heads[0].products else ()
         for head in self.heads:
-            text = _dot(head.hand, standard) - head.centre
+            text = _dot(head.hand, standard) + _dot(head.products, crossed) - head.centre
             if head.words is not None:
                 text += head.words.of(reading)
             if head.embedding:
@@ -136,8 +141,14 @@ def logit(p: float, edge: float = 1e-3) -> float:
     return math.log(p / (1 - p))
 
 
+def _products(standard: Sequence[float]) -> list[float]:
+    """The products of any two different features, in the order of ``itertools.combinations``."""
+    return list(starmap(mul, combinations(standard, 2)))
+
+
 def _dot(weights: Sequence[float], values: Sequence[float]) -> float:
-    return sum(weight * value for weight, value in zip(weights, values, strict=False))
+    total: float = sum(map(mul, weights, values))
+    return total
 
 
 def _rounded(values: Sequence[float]) -> list[float]:
@@ -151,6 +162,7 @@ def _told(head: Head, buckets: Sequence[int]) -> dict[str, Json]:
         "centre": round(head.centre, 6),
         "calibration": head.calibration.to_json(),
         "hand": _rounded(head.hand),
+        "products": _rounded(head.products),
         "embedding": _rounded(head.embedding),
     }
     if head.words is not None:
@@ -209,11 +221,15 @@ class _Reader:
         hand = self._list(told, "hand", where)
         if hand and len(hand) != features:
             raise self._wrong(f"{where}.hand", len(hand), f"is not one weight for each of {features} features")
+        products, pairs = self._list(told, "products", where), math.comb(features, 2)
+        if products and len(products) != pairs:
+            raise self._wrong(f"{where}.products", len(products), f"is not one weight for each of {pairs} pairs")
         return Head(
             model=told["model"],
             ability=self._number(told, "ability", where),
             centre=self._number(told, "centre", where),
             hand=self._numbers(told, "hand", len(hand), where),
+            products=self._numbers(told, "products", len(products), where),
             words=words,
             embedding=self._numbers(told, "embedding", len(self._list(told, "embedding", where)), where),
             calibration=Calibration.from_json(told.get("calibration"), f"{self._path}: {where}.calibration"),

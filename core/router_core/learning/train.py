@@ -2,11 +2,11 @@
 ``learn``).
 
 How much is learned depends on how many examples there are: below 100 only how good each model is (at each call site, if
-they are told), from 100 the hand-made features, from 500 the words and an embedding too; of more than two models never
-more than the features. Cross-validation over groups chooses between these and the length of the prompt, for a model
-that learns more is not always the better one. What this procedure yields is measured on examples that were held out
-from all of it: each fold of an outer cross-validation in turn, or where there are many examples the first one only. At
-last it is run on all examples.
+they are told), from 100 the hand-made features, from 500 the words and an embedding too, from 1,000 what two features
+tell together; of more than two models never more than the features. Cross-validation over groups chooses between these
+and the length of the prompt, for a model that learns more is not always the better one. What this procedure yields is
+measured on examples that were held out from all of it: each fold of an outer cross-validation in turn, or where there
+are many examples the first one only. At last it is run on all examples.
 """
 
 from __future__ import annotations
@@ -46,8 +46,9 @@ from router_core.types import Json
 
 HAND_FROM, WORDS_FROM = 100, 500
 """Examples from which the hand-made features, and the words and an embedding, are of use on MMLU and GSM8K."""
-JOINT_FROM = 1000
-"""Examples from which the words need not be held back by a mean with a model that does not read them."""
+PRODUCTS_FROM = 1000
+"""Examples from which products of features are of use, and the words need not be held back by a mean with a model that
+does not read them."""
 LEAST_EXAMPLES = 20
 """Fewer cannot be split into a part to learn from and one to measure on."""
 ONE_PART_FROM = 3000
@@ -56,6 +57,8 @@ ONE_PART_FROM = 3000
 MOST_COMPARED = 2000
 """Examples that recipes are compared on and models calibrated on; more would change neither, and take longer."""
 
+_BY_CHANCE = 0.01
+"""What the APGR of two recipes differs by on ``MOST_COMPARED`` examples without one being better."""
 _FOLDS = 5
 _OUTER_FOLDS = 3
 _SURE = 0.84
@@ -185,7 +188,9 @@ def learn(prompts: Prompts, bench: Bench, *, recipes: Sequence[Recipe] | None = 
     part, outcomes = prompts.take(some), rows_of(bench, some)
     predicted = [_out_of_fold(part, outcomes, recipe, seed) for recipe in kept]
     values = [value_of(outcomes, sigmoid(logits)) for logits in predicted]
-    best = int(np.argmax(values))
+    # Of recipes that differ by no more than chance the one that reads more: it is the better one with more examples.
+    enough = max(values) - (_BY_CHANCE if bench.is_pair else 0.0)
+    best = max(at for at, value in enumerate(values) if value >= enough)
     columns = zip(sigmoid(predicted[best]).T.tolist(), outcomes.quality.T.tolist(), strict=True)
     return Learned(
         recipe=kept[best],
@@ -204,8 +209,10 @@ def recipes_for(examples: int, *, pair: bool, vectors: bool) -> tuple[Recipe, ..
         return (PRIOR, CAUTIOUS) if examples < WORDS_FROM else (CAUTIOUS,)
     if examples < WORDS_FROM:
         return (PRIOR, LENGTH, HAND)
-    joint = (JOINT,) if examples >= JOINT_FROM else ()
-    return (PRIOR, LENGTH, WORDS, *joint, *((VECTORS, TOPICS) if vectors else ()))
+    kept = (PRIOR, LENGTH, WORDS, VECTORS) if vectors else (PRIOR, LENGTH, WORDS)
+    if examples < PRODUCTS_FROM:
+        return kept
+    return (*kept, JOINT, TOPICS) if vectors else (*kept, JOINT)
 
 
 def value_of(bench: Bench, predicted: Floats) -> float:

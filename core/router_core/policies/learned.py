@@ -152,7 +152,8 @@ class LearnedPolicy:
         return texts[below] + share * (texts[above] - texts[below])
 
     def _effects(self, candidates: Sequence[Candidate], standard: Sequence[float]) -> dict[str, Json]:
-        """The hand-made features that speak most for the strongest or for the weakest candidate, on the logit."""
+        """The hand-made features that by themselves speak most for the strongest or the weakest candidate, on the
+        logit."""
         heads = self._heads.heads
         first, last = self._place(candidates, 0), self._place(candidates, len(candidates) - 1)
         weak = heads[self._by_ability[0] if first is None else first].hand
