@@ -356,6 +356,11 @@ class Answer:
         return self.reply.tool_calls
 
     @property
+    def request_id(self) -> str:
+        """The name of the request: what feedback is given to."""
+        return self.receipt.request_id
+
+    @property
     def model(self) -> str:
         """The registry name of the model that answered."""
         return self._served.model

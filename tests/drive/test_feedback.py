@@ -61,7 +61,7 @@ def test_what_was_asked_and_answered_is_told_to_who_learns_and_shown_to_nobody(r
 
 def test_without_a_ledger_the_latest_requests_are_known(router_of: Make, log: EventLog) -> None:
     router = router_of(HOST)
-    router.feedback(router.complete("Capital?").receipt.request_id, 1)
+    router.feedback(router.complete("Capital?").request_id, 1)
     assert isinstance(log.events[-1], Feedback)
 
 
