@@ -47,8 +47,7 @@ from router_core.types import Json
 HAND_FROM, WORDS_FROM = 100, 500
 """Examples from which the hand-made features, and the words and an embedding, are of use on MMLU and GSM8K."""
 PRODUCTS_FROM = 1000
-"""Examples from which products of features are of use, and the words need not be held back by a mean with a model that
-does not read them."""
+"""Examples from which products of features are of use, on MMLU and GSM8K."""
 LEAST_EXAMPLES = 20
 """Fewer cannot be split into a part to learn from and one to measure on."""
 ONE_PART_FROM = 3000
